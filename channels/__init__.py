@@ -1,1 +1,1 @@
-"""How to talk to each provider. A leaf package: it knows providers and nothing about the gateway."""
+"""How to talk to each provider. A leaf package: it knows nothing of the gateway."""

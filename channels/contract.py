@@ -162,7 +162,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """The provider's name in events: `sendgrid`, `twilio`, `fcm`, `sandbox`, …"""
+        """The provider's name in events: `sendgrid`, `twilio`, `fcm`, and so on."""
         ...
 
     @property
@@ -232,7 +232,7 @@ class BadReceiptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A webhook call as it arrived. `url` is the public URL with its query; `body` the raw bytes."""
+    """A webhook call as it arrived: `url` is the public one with its query, `body` is raw."""
 
     url: str
     headers: Mapping[str, str]  # names in lower case

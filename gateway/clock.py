@@ -1,6 +1,6 @@
 """The only reader of time.
 
-Wall time (`now`, aware UTC) is for what is stored and promised; monotonic seconds are for durations.
+Wall time (`now`, aware UTC) is what is stored; monotonic seconds are for durations.
 The manual clock is for tests: it advances by hand and wakes sleepers in order.
 """
 

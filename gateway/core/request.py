@@ -17,9 +17,7 @@ Priority = Literal["low", "normal", "high"]
 ChurnReason = Literal[
     "price", "service", "product", "competitor", "forgot", "outgrown", "payment", "other"
 ]
-OfferKind = Literal[
-    "amount_off", "percent_off", "free_shipping", "gift", "consultation", "points"
-]
+OfferKind = Literal["amount_off", "percent_off", "free_shipping", "gift", "consultation", "points"]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Duration = Annotated[
