@@ -4,6 +4,8 @@
     ├─ SettingsError         a setting is missing or wrong: exit 2, one line that names the variable
     ├─ TemplateError         a template cannot be compiled: exit 2, file and line
     ├─ RefusedError          an event that we cannot take; `reason` is the dead letter's reason
+    ├─ EventsRefused         events that came by HTTP and cannot be taken: 422, each first fault
+    ├─ EventsConflict        an identity that came before with other data: 409
     ├─ TokenError            a link that we did not sign: 404, no detail
     ├─ StoreError
     │  ├─ StoreUnavailable   locked, full, read-only: try again
@@ -16,6 +18,7 @@ Library errors are translated in the file that owns the library, always with `fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -44,6 +47,27 @@ class RefusedError(GatewayError):
         self.reason = reason
         self.path = path
         self.what = what
+
+
+Fault = tuple[str, str]
+"""A JSON path and what is wrong there."""
+
+
+class EventsRefused(GatewayError):  # noqa: N818 - an answer, not a fault of ours
+    """Events that cannot be taken; with `malformed` the body is not even JSON."""
+
+    def __init__(self, faults: Sequence[Fault], *, malformed: bool = False) -> None:
+        super().__init__("events refused")
+        self.faults = tuple(faults)
+        self.malformed = malformed
+
+
+class EventsConflict(GatewayError):  # noqa: N818 - an answer, not a fault of ours
+    """Identities that came before with other data."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("identity conflict")
+        self.faults = tuple(faults)
 
 
 class TokenError(GatewayError):

@@ -1,7 +1,8 @@
-"""What upstream asks for: the events that come in, as values.
+r"""What upstream asks for: the events that come in, as values.
 
 These structs are both the decoded events and the schema of the contract (section 1.1 and 1.2);
 `wire.py` turns bytes into them and names the first fault. Money is exact: a decimal string.
+Patterns end in `$(?!\n)`, because a bare `$` also matches before a last newline.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ OfferKind = Literal["amount_off", "percent_off", "free_shipping", "gift", "consu
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Duration = Annotated[
-    str, Meta(pattern=r"^P(?!$)(\d+W|(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$", max_length=32)
+    str,
+    Meta(
+        pattern=r"^P(?!$)([0-9]+W|([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+S)?)?)$(?!\n)",
+        max_length=32,
+    ),
+]
+Locale = Annotated[
+    str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$(?!\n)", max_length=35)
 ]
 Instant = Annotated[datetime, Meta(tz=True)]
 
@@ -29,8 +37,8 @@ Instant = Annotated[datetime, Meta(tz=True)]
 class Money(Struct, frozen=True, forbid_unknown_fields=False):
     """An exact amount: `amount` is a decimal string, `currency` an ISO 4217 code."""
 
-    amount: Annotated[str, Meta(pattern=r"^-?\d{1,18}(\.\d{1,6})?$")]
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    amount: Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,6})?$(?!\n)")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 
 
 class PushAddress(Struct, frozen=True):
@@ -46,11 +54,11 @@ class Recipient(Struct, frozen=True):
 
     id: Name
     email: Annotated[str, Meta(max_length=254)] | None = None
-    phone: Annotated[str, Meta(pattern=r"^\+[1-9]\d{6,14}$")] | None = None
+    phone: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$(?!\n)")] | None = None
     push: Annotated[list[PushAddress], Meta(max_length=20)] = field(default_factory=list)
-    locale: Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")] | None = None
+    locale: Locale | None = None
     timezone: Annotated[str, Meta(max_length=64)] | None = None
-    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")] | None = None
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)")] | None = None
     name: Annotated[str, Meta(max_length=256)] | None = None
     preferred_channels: Annotated[list[ChannelName], Meta(max_length=3)] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -168,7 +176,7 @@ class ConsentData(Struct, frozen=True):
     occurred_at: Instant
     recipient_id: Name | None = None
     email: Annotated[str, Meta(max_length=254)] | None = None
-    phone: Annotated[str, Meta(pattern=r"^\+[1-9]\d{6,14}$")] | None = None
+    phone: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$(?!\n)")] | None = None
     topic: Name | None = None
     evidence: Annotated[str, Meta(max_length=4096)] | None = None
 

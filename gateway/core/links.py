@@ -1,0 +1,171 @@
+"""Where links may lead, and how they become trackable.
+
+Invariant: no link leaves the gateway whose host is not the brand's site or listed by the template.
+The destination is the one that a browser would go to: hosts are compared after IDNA, and the
+address handed on carries the compared form. This file knows nothing of templates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+from gateway.core.tokens import Tokens
+
+URL_CHARS_MAX = 2048
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_START = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+                        r"\u3000\ufeff\ud800-\udfff\\\"<>`]")  # fmt: skip
+_PORT = re.compile(r":(\d{1,5})?$")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LEGAL = "!#$%&'()*+,/:;=?@[]~-._"
+
+
+class LinkError(ValueError):
+    """A destination that no link may have; the text says what is wrong, never the address."""
+
+
+def host_of(url: str) -> str:
+    """The ASCII host of an http(s) URL, lower case, without port and trailing dot."""
+    match = _START.match(url)
+    if match is None:
+        raise LinkError("is no http(s) address")
+    authority = match.group(2)
+    if "@" in authority:
+        raise LinkError("names a user")
+    return _ascii_host(_PORT.sub("", authority))
+
+
+def allowed_hosts(site_url: str, link_hosts: Iterable[str] = ()) -> frozenset[str]:
+    """The hosts that links may lead to: exact hosts, no wildcards.
+
+    The brand's site counts with and without `www.`, as people write it either way.
+    """
+    site = host_of(site_url)
+    bare = site.removeprefix("www.")
+    listed = {_ascii_host(host) for host in link_hosts}
+    return frozenset({site, bare, f"www.{bare}"} | listed)
+
+
+def destination(url: str, hosts: frozenset[str]) -> str:
+    """The address to send a person to: `url` with its host in ASCII. Raises `LinkError`.
+
+    Only https, or http on a loopback host; the host must be one of `hosts`; no user, no control
+    character, space or backslash; at most 2,048 characters.
+    """
+    if len(url) > URL_CHARS_MAX:
+        raise LinkError(f"is longer than {URL_CHARS_MAX} characters")
+    if _FORBIDDEN.search(url):
+        raise LinkError("holds a space, control character, quote or backslash")
+    host = host_of(url)
+    if host not in hosts:
+        raise LinkError("leads to a host that is neither the brand's site nor in link_hosts")
+    scheme, authority, rest = _parts(url)
+    if scheme != "https" and host not in LOOPBACK_HOSTS:
+        raise LinkError("is not https")
+    port = _PORT.search(authority)
+    return f"{scheme}://{host}{port.group() if port else ''}{quote(rest, safe=_LEGAL)}"
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    try:
+        urlsplit(url).port  # noqa: B018 - asked only because it refuses what is no port
+    except ValueError as error:
+        raise LinkError("is no address") from error
+    match = _START.match(url)
+    if match is None:  # host_of has answered already
+        raise LinkError("is no http(s) address")
+    return match.group(1).lower(), match.group(2), url[match.end() :]
+
+
+def _ascii_host(host: str) -> str:
+    lowered = host.strip().lower()
+    if lowered in LOOPBACK_HOSTS:
+        return lowered
+    try:
+        name = lowered.removesuffix(".").encode("idna").decode()
+    except UnicodeError as error:
+        raise LinkError("has no valid host") from error
+    if not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise LinkError("has no valid host")
+    return name
+
+
+def unsubscribe_headers(url: str) -> dict[str, str]:
+    """The two headers of one-click unsubscribe (RFC 8058) for a preference page at `url`."""
+    return {
+        "List-Unsubscribe": f"<{url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ShortLink:
+    """A short link as it stands in an SMS: `code` is what `/t/s/{code}` is asked for."""
+
+    code: str
+    href: str
+
+
+class Links(Protocol):
+    """Makes the links of one message. `url` is a checked destination, `index` its place."""
+
+    def click(self, url: str, index: int) -> str: ...
+
+    def short(self, url: str, index: int) -> ShortLink: ...
+
+    def pixel(self) -> str:
+        """The address of the open pixel; empty where opens are not counted."""
+        ...
+
+    def preferences(self) -> str: ...
+
+
+class TrackedLinks:
+    """The links of a delivery, signed."""
+
+    __slots__ = ("_delivery_id", "_tokens")
+
+    def __init__(self, tokens: Tokens, delivery_id: str) -> None:
+        self._tokens = tokens
+        self._delivery_id = delivery_id
+
+    def click(self, url: str, index: int) -> str:
+        return self._tokens.click_url(self._delivery_id, index, url)
+
+    def short(self, url: str, index: int) -> ShortLink:  # noqa: ARG002 - the store keeps the url
+        code = self._tokens.short_code(self._delivery_id, index)
+        return ShortLink(code, self._tokens.short_url(code))
+
+    def pixel(self) -> str:
+        return self._tokens.open_url(self._delivery_id)
+
+    def preferences(self) -> str:
+        return self._tokens.preferences_url(self._delivery_id)
+
+
+class PlainLinks:
+    """Links for previews and trials: destinations as they are, short links of the real length."""
+
+    __slots__ = ("_public_url",)
+
+    def __init__(self, public_url: str = "https://links.example") -> None:
+        self._public_url = public_url.rstrip("/")
+
+    def click(self, url: str, index: int) -> str:  # noqa: ARG002 - a preview counts nothing
+        return url
+
+    def short(self, url: str, index: int) -> ShortLink:  # noqa: ARG002 - as above
+        code = f"PREVIEW{index:05d}"
+        return ShortLink(code, f"{self._public_url}/t/s/{code}")
+
+    def pixel(self) -> str:
+        return ""
+
+    def preferences(self) -> str:
+        return f"{self._public_url}/t/u/preview"

@@ -1,0 +1,138 @@
+"""The plan of a send: all that its gates and its facts need to know of the request.
+
+It is made once, when the request is taken in, and never changes. It holds no address: where the
+gates must know one, it holds the keyed hash.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core import ids
+from gateway.core.request import Event, PushAddress, SendData
+
+PRIORITIES = {"high": 0, "normal": 1, "low": 2}
+
+
+class Route(Struct, frozen=True, array_like=True):
+    """One allowed channel of a send: the language of its text, the keys of its addresses."""
+
+    channel: str
+    locale: str
+    subjects: tuple[bytes, ...]
+
+
+class Plan(Struct, frozen=True, array_like=True):
+    """What a send is, where it may go, and until when. `routes` are in order of preference."""
+
+    send_id: str
+    source: str
+    request_id: str
+    recipient_id: str
+    campaign: str
+    template: str
+    template_version: str
+    purpose: str
+    priority: int
+    routes: tuple[Route, ...]
+    person: bytes
+    accepted_at: datetime
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    variant: str | None = None
+    is_test: bool = False
+
+    @property
+    def is_promotional(self) -> bool:
+        """Promotional and transactional differ in consent and in what happens in doubt."""
+        return self.purpose == "promotional"
+
+    def delivery_id(self, position: int) -> str:
+        """The id of the delivery on the route at `position`."""
+        return ids.delivery_id(self.send_id, position)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Plan)
+
+
+def pack(plan: Plan) -> bytes:
+    """A plan as bytes for the store."""
+    return _encoder.encode(plan)
+
+
+def unpack(packed: bytes) -> Plan:
+    """The plan of bytes from the store."""
+    return _decoder.decode(packed)
+
+
+def normal_address(channel: str, address: str) -> str:
+    """An address in the form under which suppressions are kept: e-mail in lower case."""
+    return address.strip().lower() if channel == "email" else address
+
+
+def address_of(data: SendData, channel: str) -> tuple[str | PushAddress, ...]:
+    """Where a request can reach the person on a channel; empty where it cannot."""
+    who = data.recipient
+    if channel == "email":
+        return (who.email,) if who.email else ()
+    if channel == "sms":
+        return (who.phone,) if who.phone else ()
+    return tuple(who.push)
+
+
+def push_name(target: PushAddress) -> str:
+    """What identifies a device: its token, or its subscription's endpoint."""
+    return target.token or str((target.subscription or {}).get("endpoint", ""))
+
+
+def subjects_of(data: SendData, channel: str, secret: bytes) -> tuple[bytes, ...]:
+    """The keys of the addresses that a request has for a channel."""
+    return tuple(
+        ids.subject_key(
+            secret,
+            channel,
+            push_name(place) if isinstance(place, PushAddress) else normal_address(channel, place),
+        )
+        for place in address_of(data, channel)
+    )
+
+
+def plan_of(
+    event: Event,
+    *,
+    routes: tuple[Route, ...],
+    template_version: str,
+    purpose: str,
+    secret: bytes,
+    now: datetime,
+) -> Plan:
+    """The plan of a request, given what the catalog says about its template."""
+    data = event.data
+    if not isinstance(data, SendData):
+        raise TypeError("only a send has a plan")
+    return Plan(
+        send_id=ids.send_id(event.source, event.id),
+        source=event.source,
+        request_id=event.id,
+        recipient_id=data.recipient.id,
+        campaign=data.campaign,
+        template=data.template,
+        template_version=template_version,
+        purpose=purpose,
+        priority=PRIORITIES[data.priority],
+        routes=routes,
+        person=ids.subject_key(secret, "person", data.recipient.id),
+        accepted_at=now,
+        not_before=utc(data.not_before),
+        expires_at=utc(data.expires_at),
+        is_test=data.test,
+    )
+
+
+def utc(at: datetime | None) -> datetime | None:
+    """The same instant in UTC."""
+    return at.astimezone(UTC) if at is not None else None

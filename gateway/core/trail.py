@@ -1,0 +1,119 @@
+"""The links of one message while it is written: checked, tracked, and remembered.
+
+Invariant: every address that a text gets from here has passed the host rule, whoever wrote it.
+A link's index is its place among the targets of its part; in an SMS it is the order of appearance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from gateway.core.engine import Unrenderable, in_html, printable
+from gateway.core.links import LOOPBACK_HOSTS, LinkError, Links, destination, host_of
+
+_URL_LEGAL = "!#$%&'()*+,/:;=?@[]~-._"
+_SHOWN_LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)'\]]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a link leads: fixed `pieces` around the values that come with each message.
+
+    One piece is a fixed address, checked when the template was compiled.
+    """
+
+    pieces: tuple[str, ...]
+
+    def address(self, values: Sequence[Any], hosts: frozenset[str]) -> str:
+        """The checked destination. Raises `Unrenderable` that carries the refused address."""
+        if len(self.pieces) == 1:
+            return self.pieces[0]
+        url = self.pieces[0]
+        for value, piece in zip(values, self.pieces[1:], strict=True):
+            url += self._worded(value, url) + piece
+        return checked(url, hosts)
+
+    @staticmethod
+    def _worded(value: Any, before: str) -> str:
+        # Behind an author's own address a value is a part of it: a space in a name is %20 there.
+        # A value that is the whole address is taken or refused as it is.
+        word = str(printable(value))
+        return quote(word, safe=_URL_LEGAL) if before else word
+
+
+def checked(url: str, hosts: frozenset[str]) -> str:
+    """The destination behind `url`, or `Unrenderable` that carries it."""
+    try:
+        return destination(url, hosts)
+    except LinkError as error:
+        raise Unrenderable(f"a link {error}", link=url) from error
+
+
+def checked_image(url: str) -> str:
+    """An image's address: https anywhere, or a loopback host."""
+    try:
+        safe = destination(url, frozenset({host_of(url)}))
+    except LinkError as error:
+        raise Unrenderable(f"an image {error}", link=url) from error
+    if not safe.startswith("https://") and host_of(safe) not in LOOPBACK_HOSTS:
+        raise Unrenderable("an image is not https", link=url)
+    return safe
+
+
+class Trail:
+    """Makes the links of one message and knows which short ones it gave out."""
+
+    __slots__ = ("_given", "_hosts", "_links", "_short", "_targets", "way_out")
+
+    def __init__(self, links: Links, targets: Sequence[Target], hosts: frozenset[str]) -> None:
+        self._links = links
+        self._targets = targets
+        self._hosts = hosts
+        self.way_out = links.preferences()
+        self._given: dict[tuple[int, str], str] = {}
+        self._short: dict[str, tuple[str, str, int]] = {}  # url -> code, href, index
+
+    def link(self, index: int, *values: Any) -> str:
+        """A tracked link for a plain text."""
+        url = self._targets[index].address(values, self._hosts)
+        key = (index, url)
+        if key not in self._given:
+            self._given[key] = self._links.click(url, index)
+        return self._given[key]
+
+    def href(self, index: int, *values: Any) -> Any:
+        """A tracked link for a quoted attribute."""
+        return in_html(self.link(index, *values))
+
+    def image(self, url: Any) -> Any:
+        """An image's address for a quoted attribute."""
+        return in_html(checked_image(str(printable(url))))
+
+    def short(self, index: int, *values: Any) -> str:
+        """A short link for an SMS."""
+        return self._shortened(self._targets[index].address(values, self._hosts))
+
+    def shorten_rest(self, text: str) -> str:
+        """An SMS text in which links that came with values are short and checked too."""
+        ours = {href for _, href, _ in self._short.values()} | {self.way_out}
+
+        def shorter(match: re.Match[str]) -> str:
+            url = match.group()
+            return url if url in ours else self._shortened(checked(url, self._hosts))
+
+        return _SHOWN_LINK.sub(shorter, text)
+
+    def shorts(self) -> tuple[tuple[str, int, str], ...]:
+        """The short links given out: code, index, destination."""
+        return tuple((code, index, url) for url, (code, _, index) in self._short.items())
+
+    def _shortened(self, url: str) -> str:
+        if url not in self._short:
+            index = len(self._short)
+            link = self._links.short(url, index)
+            self._short[url] = (link.code, link.href, index)
+        return self._short[url][1]

@@ -1,0 +1,179 @@
+"""What a template may see of one request, and the types that its variables must have.
+
+Invariant: every name of the contract is always there, None when absent, and nothing else is: no
+address, no phone number, no device. Values are JSON values (dates are ISO strings).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, get_args
+
+from msgspec import UNSET, Struct
+
+from gateway.core.links import LinkError, destination
+from gateway.core.locales import parsed_day
+from gateway.core.request import Churn, Offer, SendData
+
+VariableType = Literal["string", "number", "boolean", "date", "money", "url", "list", "object"]
+VARIABLE_TYPES: tuple[str, ...] = get_args(VariableType)
+RECIPIENT_NAMES = ("id", "name", "locale", "country", "attributes")
+CHURN_NAMES = Churn.__struct_fields__
+OFFER_NAMES = Offer.__struct_fields__
+COUPON_NAMES = ("code", "expires_at")
+BRAND_NAMES = ("name", "site_url", "postal_address")
+_AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,6})?")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """Who writes: the name, the site that links lead to, the postal address of the footer."""
+
+    name: str
+    site_url: str
+    postal_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSpec:
+    """One declared variable of a template. `example` is for previews, None where not given."""
+
+    type: VariableType
+    required: bool = False
+    example: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a request cannot be rendered: a dead letter's reason, a JSON path, and what is wrong."""
+
+    reason: str
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a template may see of one request, as JSON values."""
+
+    recipient: Mapping[str, Any]
+    campaign: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    churn: Mapping[str, Any] | None = None
+    offer: Mapping[str, Any] | None = None
+    coupon: Mapping[str, Any] | None = None
+
+
+def facts_of(data: SendData, coupon: Mapping[str, Any] | None = None) -> Facts:
+    """The facts of a request. `coupon` is `{code, expires_at}` once one is issued.
+
+    A request whose offer names a pool gets its code later: hand in `STAND_IN_COUPON` meanwhile.
+    """
+    person = data.recipient
+    return Facts(
+        recipient={name: getattr(person, name) for name in RECIPIENT_NAMES},
+        campaign=data.campaign,
+        variables=data.variables,
+        churn=_plain(data.churn, CHURN_NAMES),
+        offer=_plain(data.offer, OFFER_NAMES),
+        coupon=None if coupon is None else _coupon(coupon),
+    )
+
+
+STAND_IN_COUPON: Mapping[str, Any] = {"code": "AAAA-BBBB-CCCC", "expires_at": "2030-01-01"}
+"""As long as a real code: for checking a request whose code is issued later."""
+
+
+def _coupon(coupon: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _json(coupon.get(name)) for name in COUPON_NAMES}
+
+
+def _plain(part: Struct | None, names: tuple[str, ...]) -> dict[str, Any] | None:
+    return None if part is None else {name: _json(getattr(part, name)) for name in names}
+
+
+def _json(value: Any) -> Any:
+    match value:
+        case datetime() | date():
+            return value.isoformat()
+        case float() if value.is_integer():
+            return int(value)  # 20.0 % is written 20
+        case Struct():
+            return {name: getattr(value, name) for name in value.__struct_fields__}
+        case _:
+            return None if value is UNSET else value
+
+
+def variable_faults(
+    specs: Mapping[str, VariableSpec], given: Mapping[str, Any], *, hosts: frozenset[str]
+) -> list[Fault]:
+    """Declared variables that are missing, of the wrong type, or lead to a forbidden host."""
+    faults = []
+    for name, spec in specs.items():
+        value = given.get(name)
+        path = f"$.data.variables.{name}"
+        if value is None:
+            if spec.required:
+                faults.append(Fault("missing_variable", path, "is required by the template"))
+            continue
+        what = misfit(spec.type, value, hosts=hosts)
+        if what:
+            faults.append(Fault("invalid_field", path, what))
+    return faults
+
+
+def misfit(kind: VariableType, value: Any, *, hosts: frozenset[str]) -> str:  # noqa: PLR0911
+    """What is wrong with a value of a declared type; empty where nothing is."""
+    match kind:
+        case "string":
+            return "" if isinstance(value, str) else "must be a string"
+        case "number":
+            right = isinstance(value, int | float) and not isinstance(value, bool)
+            return "" if right else "must be a number"
+        case "boolean":
+            return "" if isinstance(value, bool) else "must be true or false"
+        case "list":
+            return "" if isinstance(value, list | tuple) else "must be a list"
+        case "object":
+            return "" if isinstance(value, Mapping) else "must be an object"
+        case "date":
+            return "" if _is_day(value) else "must be an ISO date"
+        case "money":
+            return "" if is_money(value) else 'must be money: {"amount": "10.00", "currency": …}'
+        case "url":
+            return _link_misfit(value, hosts)
+
+
+def _link_misfit(value: Any, hosts: frozenset[str]) -> str:
+    if not isinstance(value, str):
+        return "must be a link"
+    try:
+        destination(value, hosts)
+    except LinkError as error:
+        return str(error)
+    return ""
+
+
+def _is_day(value: Any) -> bool:
+    if isinstance(value, date):
+        return True
+    try:
+        parsed_day(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def is_money(value: Any) -> bool:
+    """Is it an object of a decimal string and an ISO 4217 code?"""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("amount"), str)
+        and _AMOUNT.fullmatch(value["amount"]) is not None
+        and isinstance(value.get("currency"), str)
+        and _CURRENCY.fullmatch(value["currency"]) is not None
+    )

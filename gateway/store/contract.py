@@ -1,0 +1,272 @@
+"""What the gateway asks of its store: five small protocols in domain verbs.
+
+Invariant: each method is one transaction over a whole batch, and may be called again with the same
+batch. What is returned is durable. Times are aware UTC; addresses come as keyed hashes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from channels.contract import Receipt
+from gateway.bus.contract import Headers, Outgoing
+from gateway.core.delivery import Claim, Tried
+from gateway.core.gates import Cause, Gate
+from gateway.core.plan import Plan
+from gateway.core.request import SendData
+
+# --- admissions -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that passed the contract. `request` is its data as stored JSON."""
+
+    plan: Plan
+    digest: bytes
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that we cannot take, on its way to the dead letters; named by where it stood."""
+
+    name: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What became of one admission: `accepted`, `duplicate` or `conflict`.
+
+    `claim` is set where its first delivery was claimed at once.
+    """
+
+    send_id: str
+    status: str
+    claim: Claim | None = None
+
+
+class Admissions(Protocol):
+    """How requests become sends."""
+
+    async def admit(
+        self,
+        batch: Sequence[Admission],
+        refusals: Sequence[Refusal] = (),
+        *,
+        room: Mapping[str, int],
+        claim_for: timedelta,
+        now: datetime,
+        is_whole: bool = False,
+    ) -> Sequence[Admitted]:
+        """Make sends of new requests and claim up to `room` deliveries per channel at once.
+
+        Answers are in the order of `batch`. A conflict leaves nothing behind: its dead letter
+        comes with the next call's `refusals`. With `is_whole` a conflict means that nothing is
+        taken.
+        """
+        ...
+
+
+# --- claims ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim with the request it is for."""
+
+    claim: Claim
+    data: SendData
+    closed: frozenset[int] = frozenset()  # devices that must not be written to
+
+
+class Claims(Protocol):
+    """How deliveries are attempted."""
+
+    async def claim(
+        self, channel: str, limit: int, *, claim_for: timedelta, now: datetime
+    ) -> Sequence[Claimed]:
+        """Claim due deliveries, best priority and longest due first; the gates are asked again."""
+        ...
+
+    async def settle(self, tried: Sequence[Tried], *, now: datetime) -> int:
+        """Record outcomes with their facts; how many were stale (their claim had been lost)."""
+        ...
+
+    async def release(self, held: Sequence[Claim], *, now: datetime) -> None:
+        """Give back claims under which nothing was written."""
+        ...
+
+
+# --- outbox ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A record of the outbox. `mark` grows with the order in which it must be published."""
+
+    mark: int
+    record: Outgoing
+
+
+class Outbox(Protocol):
+    """How facts reach Kafka."""
+
+    async def pending(self, limit: int) -> Sequence[Pending]:
+        """The oldest records not yet published, in order."""
+        ...
+
+    async def published(self, mark: int) -> None:
+        """All records up to `mark` are acknowledged by the broker."""
+        ...
+
+
+# --- engagements ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An open or a click, and what its actor is judged by. The user agent is not kept.
+
+    `key` tells repeated reports of one hit by a provider apart; without it, hits of one actor on
+    one link within the same ten seconds are one fact.
+    """
+
+    type: str  # opened | clicked
+    delivery_id: str
+    occurred_at: datetime
+    user_agent: str
+    is_prefetch: bool = False
+    machine: bool | None = None
+    key: str = ""
+    link: int | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A yes or a no. About the person of a delivery, a person by id, an address, or all of these.
+
+    `subjects` are keys of addresses and persons beside those that the delivery names.
+    `occurred_at` orders changes of one subject; an older one changes nothing.
+    """
+
+    cause: Cause
+    channel: str  # email | sms | push | all
+    is_revoked: bool
+    occurred_at: datetime
+    source: str
+    delivery_id: str = ""
+    recipient_id: str = ""
+    subjects: Sequence[bytes] = ()
+    topic: str = ""
+    evidence: str = ""
+    fact: str | None = None  # the event type that tells of it, None for none
+    undoes: Sequence[Cause] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person wrote back. `said` is a class of answer, never their text."""
+
+    subject: bytes
+    said: str
+    provider: str
+    key: str
+    occurred_at: datetime
+
+
+class Engagements(Protocol):
+    """What people and providers tell us later."""
+
+    async def record(
+        self,
+        *,
+        now: datetime,
+        hits: Sequence[Hit] = (),
+        receipts: Sequence[Receipt] = (),
+        changes: Sequence[Change] = (),
+        answers: Sequence[Answer] = (),
+    ) -> Sequence[Sequence[bytes] | None]:
+        """Record all with their facts.
+
+        One answer per change: the subjects that it is about, None where its delivery is unknown.
+        """
+        ...
+
+    async def keep_links(self, links: Sequence[tuple[str, str, int, str]]) -> None:
+        """Make short links durable: code, delivery id, link number, destination."""
+        ...
+
+    async def link(self, code: str) -> tuple[str, int, str] | None:
+        """Delivery id, link number and destination of a short link."""
+        ...
+
+    async def stands(self, delivery_id: str) -> tuple[Plan, str, Mapping[str, bool]] | None:
+        """Plan, channel and, per channel, whether promotional messages still reach the person."""
+        ...
+
+
+# --- upkeep ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits: deliveries by channel and state, unpublished facts, age of the oldest due."""
+
+    by_channel: Mapping[str, Mapping[str, int]]
+    outbox: int
+    oldest_due_s: float
+
+
+class Upkeep(Protocol):
+    """What time does."""
+
+    async def sweep(self, *, now: datetime, limit: int) -> int:
+        """Claims that ran out are in doubt; doubts whose wait is over end or go again; how many."""
+        ...
+
+    async def backlog(self, *, now: datetime) -> Backlog: ...
+
+    async def story(self, send_id: str) -> Mapping[str, Any] | None:
+        """The decision record of a send: gates, deliveries, attempts, events. No addresses."""
+        ...
+
+    async def purge(self, *, before: datetime, limit: int) -> int:
+        """Forget published facts and dedupe keys older than that; how many."""
+        ...
+
+
+class Store(Admissions, Claims, Outbox, Engagements, Upkeep, Protocol):
+    """All five."""
+
+    @property
+    def secret(self) -> bytes:
+        """The key under which this store hashes persons and addresses."""
+        ...
+
+
+__all__ = [
+    "Admission",
+    "Admissions",
+    "Admitted",
+    "Answer",
+    "Backlog",
+    "Change",
+    "Claimed",
+    "Claims",
+    "Engagements",
+    "Gate",
+    "Hit",
+    "Outbox",
+    "Pending",
+    "Refusal",
+    "Store",
+    "Upkeep",
+]

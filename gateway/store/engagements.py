@@ -1,0 +1,279 @@
+"""What people and providers tell us later: opens, clicks, receipts, replies, yes and no.
+
+Each is one fact, however often it is reported. A receipt moves its delivery forward by rank, and
+is proof for an attempt in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from channels.contract import Receipt, ReceiptType
+from gateway.core import facts, gates, ids
+from gateway.core.delivery import RANK, State
+from gateway.core.actors import actor_of
+from gateway.core.facts import EventType, Fact
+from gateway.core.gates import Cause
+from gateway.core.plan import Plan, unpack
+from gateway.store.consent import CHANNELS, tell_change, tell_changes
+from gateway.store.contract import Answer, Change, Hit
+from gateway.store.rows import standings_for, tell_facts
+from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
+
+MOVES = {
+    ReceiptType.ACCEPTED: State.SENT,
+    ReceiptType.DELIVERED: State.DELIVERED,
+    ReceiptType.BOUNCED: State.BOUNCED,
+    ReceiptType.FAILED: State.FAILED,
+}
+TOLD = {
+    ReceiptType.DELIVERED: EventType.DELIVERED,
+    ReceiptType.BOUNCED: EventType.BOUNCED,
+    ReceiptType.FAILED: EventType.FAILED,
+}
+SLOT_MS = 10_000
+"""Hits of one actor on one link within the same ten seconds are one fact: people double-click."""
+
+HITS = {"opened": EventType.OPENED, "clicked": EventType.CLICKED}
+
+
+@dataclass(slots=True)
+class Known:
+    """A delivery as the store has it; moved forward while receipts of one call are read."""
+
+    seq: int
+    send_seq: int
+    position: int
+    state: State
+    attempts: int
+    provider: str | None
+    provider_message_id: str | None
+    sent_at: int | None
+    plan: Plan
+
+
+def record(
+    *,
+    now: datetime,
+    hits: Sequence[Hit],
+    receipts: Sequence[Receipt],
+    changes: Sequence[Change],
+    answers: Sequence[Answer],
+    secret: bytes,
+) -> Script[Sequence[Sequence[bytes] | None]]:
+    """Record all with their facts; one answer per change: the subjects that it is about."""
+    named = {one.delivery_id for one in hits} | {one.delivery_id for one in receipts}
+    named |= {one.delivery_id for one in changes}
+    known = yield from deliveries(sorted(named))
+    yield from _take_hits([hit for hit in hits if hit.delivery_id in known], known, now=now)
+    yield from _take_receipts([one for one in receipts if one.delivery_id in known], known, now=now)
+    yield from _take_answers(answers, now=now)
+    return (yield from _take_changes(changes, known, now=now, secret=secret))
+
+
+def _take_changes(
+    changes: Sequence[Change], known: Mapping[str, Known], *, now: datetime, secret: bytes
+) -> Script[Sequence[Sequence[bytes] | None]]:
+    answers: list[Sequence[bytes] | None] = []
+    for change in changes:
+        if change.delivery_id and change.delivery_id not in known:
+            answers.append(None)
+            continue
+        about = _about(change, known)
+        answers.append((yield from tell_change(about, now=now, secret=secret)))
+    return answers
+
+
+def deliveries(delivery_ids: Sequence[str]) -> Script[dict[str, Known]]:
+    """Those of these deliveries that are ours."""
+    asked: list[Row] = []
+    for one in delivery_ids:
+        try:
+            asked.append(ids.split_delivery(one))
+        except ValueError:
+            continue
+    found = yield Ask("deliveries_by_id", asked)
+    return {
+        ids.delivery_id(send_id, position): Known(
+            seq=seq,
+            send_seq=send_seq,
+            position=position,
+            state=State(state),
+            attempts=attempts,
+            provider=provider,
+            provider_message_id=provider_message_id,
+            sent_at=sent_at,
+            plan=unpack(plan),
+        )
+        for (
+            send_id, position, seq, send_seq, state, attempts, provider, provider_message_id,
+            sent_at, plan,
+        ) in found
+    }  # fmt: skip
+
+
+def _take_hits(hits: Sequence[Hit], known: Mapping[str, Known], *, now: datetime) -> Script[None]:
+    told: dict[str, tuple[int | None, Fact]] = {}
+    for hit in hits:
+        one = known[hit.delivery_id]
+        since_s = (hit.occurred_at - from_ms(one.sent_at)).total_seconds() if one.sent_at else None
+        actor, reasons = actor_of(
+            hit.user_agent,
+            method="PREFETCH" if hit.is_prefetch else "GET",
+            seconds_since_sent=since_s,
+            machine=hit.machine,
+        )
+        fact = facts.of_delivery(
+            one.plan,
+            one.position,
+            HITS[hit.type],
+            at=hit.occurred_at,
+            name=(hit.key or f"{hit.link}:{actor}:{to_ms(hit.occurred_at) // SLOT_MS}",),
+            provider=one.provider,
+            provider_message_id=one.provider_message_id,
+            attempt=one.attempts or None,
+            url=hit.url,
+            link=hit.link,
+            actor=actor,
+            actor_reasons=reasons,
+        )
+        told.setdefault(fact.id, (one.send_seq, fact))
+    yield from _tell_once(told, now=now)
+
+
+def _tell_once(told: Mapping[str, tuple[int | None, Fact]], *, now: datetime) -> Script[set[str]]:
+    """Tell those facts that were not told before; their ids."""
+    if not told:
+        return set()
+    before = {name for (name,) in (yield Ask("seen", [(name,) for name in sorted(told)]))}
+    fresh = [name for name in told if name not in before]
+    yield Tell("insert_seen", [(name, to_ms(now)) for name in sorted(fresh)])
+    yield from tell_facts([told[name] for name in fresh])
+    return set(fresh)
+
+
+def _take_receipts(
+    receipts: Sequence[Receipt], known: Mapping[str, Known], *, now: datetime
+) -> Script[None]:
+    told: dict[str, tuple[int | None, Fact]] = {}
+    moved: dict[str, tuple[Known, str]] = {}
+    bounced: list[Change] = []
+    for receipt in receipts:
+        one = known[receipt.delivery_id]
+        at = receipt.occurred_at or now
+        after = MOVES.get(receipt.type)
+        if after is None:
+            continue
+        if RANK[one.state] < RANK[State.SENT]:
+            fact = _receipt_fact(one, receipt, EventType.SENT, at=at)
+            told.setdefault(fact.id, (one.send_seq, fact))
+        if receipt.type in TOLD:
+            fact = _receipt_fact(one, receipt, TOLD[receipt.type], at=at)
+            told.setdefault(fact.id, (one.send_seq, fact))
+        if receipt.type is ReceiptType.BOUNCED:
+            bounced.append(_bounce(one, receipt, at=at))
+        if RANK[one.state] < RANK[after]:
+            one.state = after
+            one.provider = one.provider or receipt.provider
+            one.provider_message_id = one.provider_message_id or receipt.provider_message_id
+            moved[receipt.delivery_id] = (one, receipt.reason)
+    yield Tell("move_deliveries", [_move_row(*move, now=now) for move in moved.values()])
+    yield from _tell_once(told, now=now)
+    yield from tell_changes(bounced, now=now)
+
+
+def _receipt_fact(one: Known, receipt: Receipt, event: EventType, *, at: datetime) -> Fact:
+    is_end = event in (EventType.BOUNCED, EventType.FAILED)
+    return facts.of_delivery(
+        one.plan,
+        one.position,
+        event,
+        at=at,
+        provider=one.provider or receipt.provider,
+        provider_message_id=one.provider_message_id or receipt.provider_message_id,
+        attempt=max(one.attempts, 1),
+        reason="receipt" if is_end else None,
+        detail=receipt.reason if is_end else None,
+    )
+
+
+def _bounce(one: Known, receipt: Receipt, *, at: datetime) -> Change:
+    route = one.plan.routes[one.position]
+    return Change(
+        cause=Cause.BOUNCE,
+        channel=route.channel,
+        is_revoked=True,
+        occurred_at=at,
+        source=receipt.provider,
+        subjects=route.subjects,
+        evidence=receipt.reason,
+    )
+
+
+def _move_row(one: Known, reason: str, *, now: datetime) -> Row:
+    return (
+        one.seq, one.state.value, to_ms(now), one.provider, one.provider_message_id, reason or None
+    )  # fmt: skip
+
+
+def _take_answers(answers: Sequence[Answer], *, now: datetime) -> Script[None]:
+    told: dict[str, tuple[int | None, Fact]] = {}
+    for answer in answers:
+        people = [person for _, person in (yield Ask("recipients_of", [(answer.subject,)]))]
+        found = yield Ask("last_delivery_on", [(person, "sms") for person in people])
+        fact, send_seq = _reply_fact(answer, max(found, key=lambda row: row[5], default=None))
+        told[fact.id] = (send_seq, fact)
+    yield from _tell_once(told, now=now)
+
+
+def _reply_fact(answer: Answer, last: Row | None) -> tuple[Fact, int | None]:
+    """A reply belongs to the newest SMS that its sender got, if we know one."""
+    if last is None:
+        fact = facts.of_person(
+            EventType.REPLIED, name=(answer.key,), recipient_id=None, subject=answer.subject,
+            channel="sms", at=answer.occurred_at, reason=answer.said, provider=answer.provider,
+        )  # fmt: skip
+        return fact, None
+    _, position, provider, provider_message_id, attempts, send_seq, plan = last
+    fact = facts.of_delivery(
+        unpack(plan), position, EventType.REPLIED, at=answer.occurred_at, name=(answer.key,),
+        provider=provider, provider_message_id=provider_message_id, attempt=attempts,
+        reason=answer.said, actor="human", actor_reasons=(),
+    )  # fmt: skip
+    return fact, send_seq
+
+
+def _about(change: Change, known: Mapping[str, Known]) -> Change:
+    """A change with the person and the addresses of the delivery that it names."""
+    if not change.delivery_id:
+        return change
+    plan = known[change.delivery_id].plan
+    wanted = CHANNELS if change.channel == "all" else (change.channel,)
+    places = [key for route in plan.routes if route.channel in wanted for key in route.subjects]
+    return replace(
+        change,
+        recipient_id=plan.recipient_id,
+        subjects=(plan.person, *places, *change.subjects),
+    )
+
+
+def stands(
+    delivery_id: str,
+) -> Script[tuple[Plan, str, Mapping[str, bool]] | None]:
+    """Plan, channel and, per channel, whether promotional messages still reach the person."""
+    known = yield from deliveries([delivery_id])
+    if delivery_id not in known:
+        return None
+    one = known[delivery_id]
+    standings = yield from standings_for(gates.subjects(one.plan))
+    reaches = {
+        channel: not any(
+            standing.forbids(channel, is_promotional=True)
+            for subject in gates.subjects(one.plan)
+            for standing in standings.get(subject, ())
+        )
+        for channel in CHANNELS
+    }
+    return one.plan, one.plan.routes[one.position].channel, reaches

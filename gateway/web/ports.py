@@ -1,0 +1,208 @@
+"""What the web asks of the rest of the gateway, as protocols that it owns.
+
+Invariant: a handler reaches state through a port and through nothing else.
+This file knows neither the store nor the bus; `gateway/flows` fulfils the ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from channels.contract import Reading, WebhookReader
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+
+Stop = Literal["one_click", "preferences"]
+"""How a person said no."""
+
+LinkPurpose = Literal["open", "click", "preferences"]
+"""What a signed link is for."""
+
+Fault = tuple[str, str]
+"""A JSON path and what is wrong there."""
+
+
+class EventsRefused(GatewayError):  # noqa: N818 - an answer, not a fault of ours
+    """Events that cannot be taken; with `malformed` the body is not even JSON."""
+
+    def __init__(self, faults: Sequence[Fault], *, malformed: bool = False) -> None:
+        super().__init__("events refused")
+        self.faults = tuple(faults)
+        self.malformed = malformed
+
+
+class EventsConflict(GatewayError):  # noqa: N818 - an answer, not a fault of ours
+    """An identity that came before with other data."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("identity conflict")
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Somebody or something fetched a link of one delivery, at `at` (aware UTC)."""
+
+    delivery_id: str
+    at: datetime
+    user_agent: str
+    method: str
+    prefetch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShortLink:
+    """Where a short link leads: `link` is its position in the message."""
+
+    delivery_id: str
+    link: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person gets now; True means promotional messages go there.
+
+    `locale` is that of the text they got, `channel` the one it came on.
+    """
+
+    locale: str
+    channel: str
+    email: bool
+    sms: bool
+    push: bool
+    topics: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One event taken in. `send_id` is empty for events that are no request."""
+
+    source: str
+    id: str
+    send_id: str
+    status: Literal["accepted", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the process is: one answer, and what it rests on."""
+
+    ok: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SignedLink(Protocol):
+    """What a token of ours says."""
+
+    @property
+    def delivery_id(self) -> str: ...
+
+    @property
+    def link(self) -> int: ...
+
+    @property
+    def url(self) -> str: ...
+
+
+class Tokens(Protocol):
+    """Reads signed links; raises `gateway.errors.TokenError` and nothing else."""
+
+    def read(self, purpose: LinkPurpose, token: str) -> SignedLink: ...
+
+
+class Engage(Protocol):
+    """Engagement and consent, as people and providers tell us."""
+
+    def opened(self, seen: Seen) -> None:
+        """Note an open: buffered, never blocks, never raises."""
+        ...
+
+    def clicked(self, seen: Seen, *, link: int, url: str) -> None:
+        """Note a click: buffered, never blocks, never raises."""
+        ...
+
+    async def short_link(self, code: str) -> ShortLink | None:
+        """Where a short link leads; raises `StoreUnavailable`."""
+        ...
+
+    async def standing(self, delivery_id: str) -> Standing | None:
+        """What the person behind a delivery gets; raises `StoreUnavailable`."""
+        ...
+
+    async def refuse(self, delivery_id: str, *, channels: tuple[str, ...], how: Stop) -> bool:
+        """Keep a no (`email`, `sms`, `push`, `all`): durable when it returns.
+
+        False when the delivery is not known; raises `StoreUnavailable`.
+        """
+        ...
+
+    async def allow(self, delivery_id: str, *, channels: tuple[str, ...]) -> bool:
+        """Keep a yes, the way back from `refuse`; the same answers."""
+        ...
+
+    async def receive(self, reading: Reading) -> None:
+        """Keep what a provider said: durable when it returns; raises `StoreUnavailable`."""
+        ...
+
+
+class Intake(Protocol):
+    """The way in for events that come by HTTP."""
+
+    async def take(self, body: bytes, *, types: frozenset[str]) -> list[Taken]:
+        """Take a CloudEvent or a JSON array of them, all or none, durable when it returns.
+
+        Raises `EventsRefused`, `EventsConflict` or `StoreUnavailable`.
+        """
+        ...
+
+
+class Stories(Protocol):
+    """Why a send went out, waited or stopped."""
+
+    async def story(self, send_id: str) -> dict[str, Any] | None: ...
+
+
+class Consent(Protocol):
+    """Opt-outs that arrive any other way."""
+
+    async def change(self, recipient_id: str, body: bytes) -> None:
+        """Keep a change of consent, durable when it returns.
+
+        Raises `EventsRefused` or `StoreUnavailable`.
+        """
+        ...
+
+
+class Health(Protocol):
+    """How the process is; no answer waits for anything."""
+
+    def live(self) -> Report: ...
+
+    def ready(self) -> Report: ...
+
+    def started(self) -> Report: ...
+
+    def metrics(self) -> bytes:
+        """Everything measured, as Prometheus text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that the web needs from the rest, as one value.
+
+    `webhooks` holds readers by route: `sendgrid`, `twilio/status`, `twilio/inbound`.
+    """
+
+    engage: Engage
+    intake: Intake
+    stories: Stories
+    consent: Consent
+    health: Health
+    tokens: Tokens
+    clock: Clock
+    webhooks: Mapping[str, WebhookReader] = field(default_factory=dict)

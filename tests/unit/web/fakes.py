@@ -1,0 +1,232 @@
+"""The ports of the web as small classes that remember, and a real server over them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from channels.contract import BadReceiptError, BadSignatureError, Reading, WebhookRequest
+from gateway.clock import ManualClock
+from gateway.errors import StoreUnavailable, TokenError
+from gateway.web.options import WebOptions
+from gateway.web.ports import Ports, Report, Seen, ShortLink, Standing, Taken
+from gateway.web.server import Server, build
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+KEY = "key-of-tests"
+DELIVERY = "abcdefghijklmnopqrstuvwxyy-0"
+DESTINATION = "https://shop.example/back?a=1&b=%20%C3%A6#top"
+OPTIONS = WebOptions(
+    public_url="https://go.example",
+    brand_name="Kaffe & Co",
+    brand_site="https://shop.example",
+    api_keys=("first-key", KEY),
+)
+
+
+@dataclass
+class Link:
+    delivery_id: str = DELIVERY
+    link: int = 3
+    url: str = DESTINATION
+
+
+@dataclass
+class FakeTokens:
+    """Knows the token `good` and no other."""
+
+    link: Link = field(default_factory=Link)
+    asked: list[str] = field(default_factory=list)
+
+    def read(self, purpose: str, token: str) -> Link:
+        self.asked.append(purpose)
+        if token != "good":
+            raise TokenError
+        return self.link
+
+
+@dataclass
+class FakeEngage:
+    """Remembers in order; `down` means the store does not answer."""
+
+    down: bool = False
+    down_after_refuse: bool = False
+    known: bool = True
+    opens: list[Seen] = field(default_factory=list)
+    clicks: list[tuple[Seen, int, str]] = field(default_factory=list)
+    kept: list[tuple[Any, ...]] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    state: Standing = field(
+        default_factory=lambda: Standing("da-DK", "email", email=True, sms=True, push=False)
+    )
+
+    def opened(self, seen: Seen) -> None:
+        self.opens.append(seen)
+
+    def clicked(self, seen: Seen, *, link: int, url: str) -> None:
+        self.clicks.append((seen, link, url))
+
+    async def short_link(self, code: str) -> ShortLink | None:
+        self._answer()
+        return ShortLink(DELIVERY, 1, DESTINATION) if code == "x7" else None
+
+    async def standing(self, delivery_id: str) -> Standing | None:
+        assert delivery_id == DELIVERY
+        self._answer()
+        return self.state if self.known else None
+
+    async def refuse(self, delivery_id: str, *, channels: tuple[str, ...], how: str) -> bool:
+        return self._change("refuse", (delivery_id, channels, how), to=False)
+
+    async def allow(self, delivery_id: str, *, channels: tuple[str, ...]) -> bool:
+        return self._change("allow", (delivery_id, channels), to=True)
+
+    async def receive(self, reading: Reading) -> None:
+        self._answer()
+        self.readings.append(reading)
+
+    def _change(self, verb: str, said: tuple[Any, ...], *, to: bool) -> bool:
+        self._answer()
+        if not self.known:
+            return False
+        self.kept.append((verb, *said))
+        channels = ("email", "sms", "push") if "all" in said[1] else said[1]
+        self.state = replace(self.state, **dict.fromkeys(channels, to))
+        self.down = self.down_after_refuse
+        return True
+
+    def _answer(self) -> None:
+        if self.down:
+            raise StoreUnavailable
+
+
+@dataclass
+class FakeIntake:
+    """Takes everything, or raises what it is told to."""
+
+    fault: Exception | None = None
+    taken: list[tuple[bytes, frozenset[str]]] = field(default_factory=list)
+
+    async def take(self, body: bytes, *, types: frozenset[str]) -> list[Taken]:
+        if self.fault is not None:
+            raise self.fault
+        self.taken.append((body, types))
+        return [Taken("/crm", "r1", "s1", "accepted"), Taken("/crm", "r2", "s2", "duplicate")]
+
+
+@dataclass
+class FakeRecords:
+    """Stories and consent."""
+
+    fault: Exception | None = None
+    changes: list[tuple[str, bytes]] = field(default_factory=list)
+
+    async def story(self, send_id: str) -> dict[str, Any] | None:
+        if self.fault is not None:
+            raise self.fault
+        return {"send_id": send_id, "gates": ["æ"]} if send_id == "s1" else None
+
+    async def change(self, recipient_id: str, body: bytes) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.changes.append((recipient_id, body))
+
+
+@dataclass
+class FakeHealth:
+    ok: bool = True
+
+    def live(self) -> Report:
+        return Report(self.ok, {"loop_lag_s": 0.001})
+
+    def ready(self) -> Report:
+        return Report(self.ok, {"store": "<answers>"})
+
+    def started(self) -> Report:
+        return Report(self.ok)
+
+    def metrics(self) -> bytes:
+        return b"# TYPE winback_up gauge\nwinback_up 1\n"
+
+
+@dataclass
+class FakeReader:
+    """A webhook reader for which the header `x-signature: right` is a signature."""
+
+    calls: list[WebhookRequest] = field(default_factory=list)
+
+    def read(self, request: WebhookRequest) -> Reading:
+        self.calls.append(request)
+        if request.headers.get("x-signature") != "right":
+            raise BadSignatureError("wrong: SECRET DETAIL")
+        if request.body == b"{":
+            raise BadReceiptError("SECRET DETAIL")
+        return Reading(unread=len(request.body))
+
+
+@dataclass
+class Site:
+    """A server, a client, and the fakes behind it."""
+
+    engage: FakeEngage = field(default_factory=FakeEngage)
+    intake: FakeIntake = field(default_factory=FakeIntake)
+    records: FakeRecords = field(default_factory=FakeRecords)
+    health: FakeHealth = field(default_factory=FakeHealth)
+    tokens: FakeTokens = field(default_factory=FakeTokens)
+    reader: FakeReader = field(default_factory=FakeReader)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
+    server: Server = field(init=False)
+    client: aiohttp.ClientSession = field(init=False)
+
+    def ports(self) -> Ports:
+        return Ports(
+            engage=self.engage,
+            intake=self.intake,
+            stories=self.records,
+            consent=self.records,
+            health=self.health,
+            tokens=self.tokens,
+            clock=self.clock,
+            webhooks={"sendgrid": self.reader, "twilio/inbound": self.reader},
+        )
+
+    async def ask(self, method: str, path: str, **more: Any) -> Answer:
+        """One request, its path as written, never redirected; the answer with its body read."""
+        url = URL(f"http://127.0.0.1:{self.server.port}{path}", encoded=True)
+        async with self.client.request(method, url, allow_redirects=False, **more) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def api(self, method: str, path: str, **more: Any) -> Answer:
+        """One request with the key."""
+        headers = {"Authorization": f"Bearer {KEY}", **more.pop("headers", {})}
+        return await self.ask(method, path, headers=headers, **more)
+
+
+@dataclass
+class Answer:
+    """Status, headers, body."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@asynccontextmanager
+async def serving(options: WebOptions = OPTIONS, **fakes: Any) -> AsyncIterator[Site]:
+    """A real server on a free loopback port, and a client without a cookie jar."""
+    site = Site(**fakes)
+    app = build(site.ports(), options)
+    async with Server(app, host="127.0.0.1", port=0) as site.server:
+        jar = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(cookie_jar=jar) as site.client:
+            yield site
