@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST_ARGS ?=
 
-.PHONY: help setup parts demo test check lint types fmt docs bench lock wheel clean
+.PHONY: help setup parts demo test check lint types fmt bench lock wheel clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -174,17 +175,19 @@ def _names_token(body: Mapping[str, object]) -> bool:
 
 
 def _payload(message: Message, token: str, content: PushContent, now: Now) -> bytes | None:
-    payload = to_json(_message(message, token, content, content.body, now))
-    over_bytes = 0 if payload is None else len(payload) - PAYLOAD_BYTES_MAX
-    if over_bytes <= 0:
-        return payload
-    # Each byte taken from the text takes at least one from its JSON, so one cut is enough.
-    text = content.body.encode()
-    kept = text[: max(0, len(text) - over_bytes - len(ELLIPSIS.encode()))]
-    shorter = kept.decode(errors="ignore").rstrip()
-    if not shorter:
-        return None
-    return to_json(_message(message, token, content, shorter + ELLIPSIS, now))
+    whole = to_json(_message(message, token, content, content.body, now))
+    if whole is None or len(whole) <= PAYLOAD_BYTES_MAX:
+        return whole
+    text = content.body[:PAYLOAD_BYTES_MAX]
+
+    def cut(length: int) -> bytes:
+        # The whole text could be written, so a part of it can.
+        shorter = text[:length].rstrip() + ELLIPSIS
+        return to_json(_message(message, token, content, shorter, now)) or b""
+
+    lengths = range(len(text) + 1)
+    fits = bisect_right(lengths, PAYLOAD_BYTES_MAX, key=lambda length: len(cut(length))) - 1
+    return cut(fits) if fits > 0 else None
 
 
 def _message(

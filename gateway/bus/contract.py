@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -45,7 +46,16 @@ class Outgoing:
 
 
 class Source(Protocol):
-    """Where batches come from. An async context manager: entering joins the group."""
+    """Where batches come from. Entering joins the group, and waits while no broker answers."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
     def batches(self) -> AsyncIterator[Batch]:
         """Batches, for ever; never empty. Ends after `stop`."""

@@ -4,8 +4,9 @@ Invariant: it runs in a child process that ends with its parent, however the par
 Run as a program (`python -m gateway.bus.embedded NAME=PARTITIONS …`) it is that child: it prints
 its bootstrap address in one line and serves until its input is closed.
 
-What to know: it keeps about 5 MB per partition and silently drops what is over; it does not wake
-a waiting fetch, so give consumers `fetch_wait_ms=10`; it refuses no record for its size.
+What to know: it keeps about 5 MB per partition and silently drops what is over; it refuses no
+record for its size; a group holds one member (a second one's SyncGroup is refused).
+`EMBEDDED` are the options that suit it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,23 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn
 
 from confluent_kafka import cimpl
 
 from gateway.errors import BusUnavailable
+
+EMBEDDED: Mapping[str, Any] = MappingProxyType(
+    {
+        # It does not wake a waiting fetch when data arrives: latency is half of this.
+        "fetch_wait_ms": 10,
+        # It lets a group rest for the session timeout after its member has left.
+        "session_timeout_s": 1.5,
+        "heartbeat_s": 0.5,
+    }
+)
+"""For `KafkaOptions(bootstrap, …, **EMBEDDED)`."""
 
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 3.0

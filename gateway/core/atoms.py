@@ -11,23 +11,28 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-FILTERS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FILTERS = _words(
     "abs batch bool capitalize chain d date default dictsort escape e first float format groupby "
     "int items join last length count lines list lower map max min money percent pluralize reject "
     "rejectattr replace reverse round select selectattr slice sort split string sum title trim "
-    "truncate unique upper urlencode zip".split()
+    "truncate unique upper urlencode zip"
+)
+METHODS = _words(
+    "capitalize count endswith get items join keys lower lstrip replace rstrip split splitlines "
+    "startswith strip title upper values"
+)
+STATEMENTS = _words(
+    "if elif else endif for endfor set endset with endwith filter endfilter macro endmacro call "
+    "endcall break continue"
 )
 # These say themselves what none means to them; all others are handed a value that is there.
-_NONE_WELCOME = frozenset({"default", "d", "money", "date", "percent"})
-METHODS = frozenset(
-    "capitalize count endswith get items join keys lower lstrip replace rstrip split splitlines "
-    "startswith strip title upper values".split()
-)
-STATEMENTS = frozenset(
-    "if elif else endif for endfor set endset with endwith filter endfilter macro endmacro call "
-    "endcall break continue".split()
-)
-_BINARY = frozenset("+ - * / % ** // == != < > <= >= , ) ] } : ~ =".split())
+_NONE_WELCOME = _words("default d money date percent")
+_BINARY = _words("+ - * / % ** // == != < > <= >= , ) ] } : ~ =")
 _WORDS_THAT_END = frozenset({"if", "else", "and", "or", "not", "in", "is"})
 _OPEN = re.compile(
     r"""\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}
@@ -41,6 +46,11 @@ _TOKEN = re.compile(
     |[^\W\d]\w*|\*\*|//|==|!=|<=|>=|.""",
     re.DOTALL | re.VERBOSE,
 )
+_TRIM = re.compile(r"^[-+]|[-+]$")  # whitespace control, `{{- x -}}`
+_ENDS = _words("endif endfor endset endwith endfilter endmacro endcall")
+_MIDDLES = frozenset({"else", "elif"})
+_JOINS = frozenset({"~"})
+_PIPES = frozenset({"|"})
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
@@ -50,36 +60,43 @@ class AtomError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """One hidden piece. `code` is what stands between the delimiters, `line` where it starts."""
+    """One hidden piece. `code` is what stands between the delimiters, `line` where it starts.
+
+    `is_made` marks what the compiler wrote itself.
+    """
 
     source: str
-    code: str
-    line: int
+    code: str = ""
+    line: int = 1
+    is_made: bool = False
 
     @property
     def is_statement(self) -> bool:
-        """Does it print nothing by itself?"""
+        """Whether it prints nothing by itself."""
         return self.source.startswith(("{%", "{#")) and not self.is_raw
 
     @property
     def is_raw(self) -> bool:
-        """Is it a block of literal text?"""
+        """Whether it is a block of literal text."""
         return self.source.startswith("{%") and self.source.count("%}") > 1
 
     @property
     def is_comment(self) -> bool:
-        """Is it a note from author to author?"""
+        """Whether it is a note from author to author."""
         return self.source.startswith("{#")
 
 
 class Atoms:
-    """The hidden pieces of one document; `mark` is a prefix that stands in none of its sources."""
+    """The hidden pieces of one document; `mark` is a prefix that stands in none of its sources.
+
+    `found` matches the word of an atom; its one group is the atom's number.
+    """
 
     def __init__(self, *sources: str) -> None:
         together = "\n".join(sources).lower()
         number = next(n for n in range(len(together) + 2) if f"wbq{n}x" not in together)
         self.mark = f"wbq{number}x"
-        self.found = re.compile(rf"{self.mark}(\d+)x")
+        self.found = re.compile(rf"\u27e6?{self.mark}(\d+)x\u27e7?")
         self._atoms: list[Atom] = []
 
     def hide(self, source: str) -> str:
@@ -87,15 +104,18 @@ class Atoms:
 
         def take(match: re.Match[str]) -> str:
             line = source.count("\n", 0, match.start()) + 1
-            code = match.group()[2:-2].strip("-+ \t\n")
-            return self.add(Atom(match.group(), code, line))
+            return self.add(Atom(match.group(), _TRIM.sub("", match.group()[2:-2]).strip(), line))
 
         return _OPEN.sub(take, source)
 
     def add(self, atom: Atom) -> str:
-        """The word for one more atom."""
+        """The word for one more atom.
+
+        An expression is a word to Markdown; a statement, which prints nothing, is punctuation.
+        """
         self._atoms.append(atom)
-        return f"{self.mark}{len(self._atoms) - 1}x"
+        word = f"{self.mark}{len(self._atoms) - 1}x"
+        return f"\u27e6{word}\u27e7" if atom.is_statement else word
 
     def __getitem__(self, number: int) -> Atom:
         return self._atoms[number]
@@ -111,6 +131,20 @@ class Atoms:
             text,
         )
 
+    def whole(self, text: str) -> str:
+        """The longest start of `text` in which every statement that opens also closes."""
+        opened: list[int] = []
+        for match in self.found.finditer(text):
+            atom = self._atoms[int(match.group(1))]
+            verb = atom.code.split(maxsplit=1)[0] if atom.code and atom.is_statement else ""
+            if verb in _ENDS and opened:
+                opened.pop()
+            elif (verb in _ENDS or verb in _MIDDLES) and not opened:
+                return text[: match.start()]
+            elif atom.is_statement and verb in STATEMENTS and f"end{verb}" in _ENDS:
+                opened.append(match.start())
+        return text[: opened[0]] if opened else text
+
     def line_at(self, text: str, position: int) -> int:
         """The line in the source of a position in hidden text."""
         return self.show(text[:position]).count("\n") + 1
@@ -124,7 +158,7 @@ def engine_code(atom: Atom) -> str:
     """An atom as the engine gets it: comments gone, none refused where it would be glued in."""
     if atom.is_comment:
         return ""
-    if atom.is_raw:
+    if atom.is_raw or atom.is_made:
         return atom.source
     return atom.source[:2] + guarded(atom.source[2:-2]) + atom.source[-2:]
 
@@ -199,10 +233,10 @@ def guarded(code: str) -> str:
         while at in until:
             until.remove(at)
             out.append("|_shown ")
-        if token == "~":
+        if token in _JOINS:
             out.append("|_shown ")
             until.append(_operand_end(tokens, at + 1))
-        if token == "|" and _next_word(tokens, at) not in _NONE_WELCOME:
+        if token in _PIPES and _next_word(tokens, at) not in _NONE_WELCOME:
             out.append("|_shown")
         out.append(token)
     return "".join(out) + "|_shown " * len(until)

@@ -72,7 +72,9 @@ class Ghost:
 
     def fault(self) -> Unrenderable:
         """What is said when this none would be printed."""
-        return Unrenderable("is none, and the template needs it", missing=self._name, is_absent=True)
+        return Unrenderable(
+            "is none, and the template needs it", missing=self._name, is_absent=True
+        )
 
 
 def ghosts(name: str, value: Any) -> Any:

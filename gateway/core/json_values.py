@@ -53,10 +53,10 @@ def is_shallow(value: bytes, limit: int = DEPTH_MAX) -> bool:
         return True
     brackets = _brackets(value)
     for _ in range(limit):
-        brackets = brackets.replace(b"[]", b"")
         if not brackets:
-            return True
-    return False
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return not brackets
 
 
 def _brackets(value: bytes) -> bytes:

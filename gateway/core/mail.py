@@ -19,20 +19,25 @@ from gateway.core.atoms import Atoms
 LinkWord = Callable[[str], str]
 """Turns a link target into the word that stands for it in the document."""
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z!](?:[^>\"']|\"[^\"]*\"|'[^']*')*>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'=<>`]+))?""")
 _TAG_NAME = re.compile(r"</?\s*([a-zA-Z!][^\s/>]*)")
 _LITERAL_TEXT = re.compile(r"<(style|title)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
 _LINK = re.compile(r"""(<(?:a|area)\b(?:[^>"]|"[^"]*")*?\shref=")([^"]*)(")""")
 _IMAGE = re.compile(r"""(<img\b(?:[^>"]|"[^"]*")*?\ssrc=")([^"]*)(")""")
-_REFUSED_TAGS = frozenset("script iframe object embed form input button base svg math".split())
-_ADDRESS_ATTRIBUTES = frozenset(
-    "action background cite data formaction href longdesc poster src srcset xlink:href".split()
+_REFUSED_TAGS = _words("script iframe object embed form input button base svg math")
+_ADDRESS_ATTRIBUTES = _words(
+    "action background cite data formaction href longdesc poster src srcset xlink:href"
 )
-_VOID = frozenset("area br col hr img input link meta wbr".split())
-_BREAKS = {name: "\n\n" for name in "p h1 h2 h3 h4 ul ol table blockquote hr".split()} | {
-    name: "\n" for name in "div tr li td".split()
-}
+_VOID = _words("area br col hr img input link meta wbr")
+_BREAKS = dict.fromkeys(_words("p h1 h2 h3 h4 ul ol table blockquote hr"), "\n\n") | dict.fromkeys(
+    _words("div tr li td"), "\n"
+)
 
 
 class MailError(ValueError):

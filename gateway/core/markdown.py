@@ -73,12 +73,21 @@ def _engine(atoms: Atoms) -> MarkdownIt:
     engine.block.ruler.before(
         before, "statement", statement, {"alt": ["paragraph", "reference", "blockquote", "list"]}
     )
-    engine.core.ruler.push("bare_links", lambda state: _link_bare(state.tokens))
+    engine.core.ruler.push("bare_links", lambda state: _link_bare(state.tokens, atoms))
     engine.add_render_rule("statement", _write_statement)
     engine.add_render_rule("button", _write_button)
     # Where a link may lead is judged when the template is compiled, with file and line.
-    engine.validateLink = lambda _url: True  # type: ignore[method-assign]
+    engine.validateLink = _any_link  # type: ignore[method-assign]
+    engine.normalizeLink = engine.normalizeLinkText = _as_written  # type: ignore[method-assign]
     return engine
+
+
+def _as_written(url: str) -> str:
+    return url
+
+
+def _any_link(url: str) -> bool:  # noqa: ARG001 - the name that markdown-it calls it by
+    return True
 
 
 def _write_statement(
@@ -101,31 +110,32 @@ def _write_button(
 # --- what the tokens become before they are written -------------------------------------------
 
 
-def _link_bare(tokens: Sequence[Token]) -> None:
+def _link_bare(tokens: Sequence[Token], atoms: Atoms) -> None:
     """A bare http(s) address in a text is a link: mail clients would make it one, untracked."""
     for token in tokens:
         if token.type == "inline" and token.children:
-            token.children = list(_linked(token.children))
+            token.children = list(_linked(token.children, atoms))
 
 
-def _linked(children: Sequence[Token]) -> Iterator[Token]:
+def _linked(children: Sequence[Token], atoms: Atoms) -> Iterator[Token]:
     depth = 0
     for child in children:
         depth += {"link_open": 1, "link_close": -1}.get(child.type, 0)
         if child.type == "text" and depth == 0:
-            yield from _split_links(child.content)
+            yield from _split_links(child.content, atoms)
         else:
             yield child
 
 
-def _split_links(text: str) -> Iterator[Token]:
+def _split_links(text: str, atoms: Atoms) -> Iterator[Token]:
     end = 0
     for match in _BARE_LINK.finditer(text):
+        target = atoms.whole(match.group())
         yield Token("text", "", 0, content=text[end : match.start()])
-        yield Token("link_open", "a", 1, attrs={"href": match.group()})
-        yield Token("text", "", 0, content=match.group())
+        yield Token("link_open", "a", 1, attrs={"href": target})
+        yield Token("text", "", 0, content=target)
         yield Token("link_close", "a", -1)
-        end = match.end()
+        end = match.start() + len(target)
     yield Token("text", "", 0, content=text[end:])
 
 

@@ -22,9 +22,7 @@ CHANNEL_FILES: Mapping[str, tuple[str, ...]] = {
     "push": ("push.toml",),
 }
 PURPOSES = ("promotional", "transactional")
-_KEYS = frozenset(
-    {"title", "purpose", "channels", "default_locale", "link_hosts", "variables"}
-)
+_KEYS = frozenset({"title", "purpose", "channels", "default_locale", "link_hosts", "variables"})
 _VARIABLE_KEYS = frozenset({"type", "required", "example"})
 _PUSH_KEYS = frozenset({"title", "body", "url", "image"})
 _FRONT_KEYS = frozenset({"subject", "preheader"})

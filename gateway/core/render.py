@@ -109,7 +109,7 @@ class Template:
     engine: Engine = field(repr=False)
 
     def has(self, channel: str) -> bool:
-        """Can a message of this channel be made?"""
+        """Whether a message of this channel can be made."""
         return channel in self.parts
 
     def locales(self, channel: str) -> tuple[str, ...]:
@@ -167,7 +167,8 @@ class Template:
 
     def _writer(self, part: Part, facts: Facts, trail: Trail) -> _Write:
         context = self._context(part, facts)
-        context.update(_link=trail.link, _href=trail.href, _image=trail.image, _short=trail.short)
+        context.update(_link=trail.link, _href=trail.href, _short=trail.short)
+        context.update(_image=trail.image, _picture=trail.picture)
         context["unsubscribe_url"] = context["preferences_url"] = trail.way_out
         engine = self.engine
 

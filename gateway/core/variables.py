@@ -7,6 +7,7 @@ address, no phone number, no device. Values are JSON values (dates are ISO strin
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -86,6 +87,66 @@ def facts_of(data: SendData, coupon: Mapping[str, Any] | None = None) -> Facts:
 
 STAND_IN_COUPON: Mapping[str, Any] = {"code": "AAAA-BBBB-CCCC", "expires_at": "2030-01-01"}
 """As long as a real code: for checking a request whose code is issued later."""
+
+
+def sample_facts(specs: Mapping[str, VariableSpec], brand: Brand, *, locale: str) -> Facts:
+    """Facts in which nothing is absent: for previews, and for trials when a template is compiled.
+
+    Variables have their examples, or something of their type.
+    """
+    stand_ins = _stand_ins(brand)
+    return Facts(
+        recipient={**_SAMPLE_PERSON, "locale": locale, "attributes": stand_ins["object"]},
+        campaign="spring",
+        variables={
+            name: stand_ins[spec.type] if spec.example is None else spec.example
+            for name, spec in specs.items()
+        },
+        churn=_SAMPLE_CHURN,
+        offer=_SAMPLE_OFFER,
+        coupon=STAND_IN_COUPON,
+    )
+
+
+def bare_facts(specs: Mapping[str, VariableSpec], brand: Brand, *, locale: str) -> Facts:
+    """The least that a request can bring: required variables, and nothing known of the person."""
+    full = sample_facts(specs, brand, locale=locale)
+    return Facts(
+        recipient=dict.fromkeys(RECIPIENT_NAMES) | {"id": "r-1", "attributes": {}},
+        campaign=full.campaign,
+        variables={name: full.variables[name] for name, spec in specs.items() if spec.required},
+    )
+
+
+def _stand_ins(brand: Brand) -> dict[str, Any]:
+    """One value of each type; an object has whatever it is asked for."""
+    return {
+        "string": "example",
+        "number": 3,
+        "boolean": True,
+        "date": "2030-01-31",
+        "money": {"amount": "25.00", "currency": "EUR"},
+        "url": brand.site_url,
+        "list": [],
+        "object": defaultdict(lambda: "example"),
+    }
+
+
+_SAMPLE_PERSON = {"id": "r-1001", "name": "Anna", "country": "DK"}
+_SAMPLE_CHURN = {
+    "reason": "price",
+    "last_active": "2029-10-01",
+    "segment": "regulars",
+    "lifetime_value": {"amount": "240.00", "currency": "EUR"},
+}
+_SAMPLE_OFFER = {
+    "kind": "percent_off",
+    "amount": {"amount": "10.00", "currency": "EUR"},
+    "percent": 20,
+    "expires_in": "P14D",
+    "expires_at": "2030-01-31T22:59:59+00:00",
+    "pool": "spring",
+}
 
 
 def _coupon(coupon: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +230,7 @@ def _is_day(value: Any) -> bool:
 
 
 def is_money(value: Any) -> bool:
-    """Is it an object of a decimal string and an ISO 4217 code?"""
+    """Whether it is an object of a decimal string and an ISO 4217 code."""
     return (
         isinstance(value, Mapping)
         and isinstance(value.get("amount"), str)

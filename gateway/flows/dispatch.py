@@ -32,11 +32,12 @@ from gateway.clock import Clock
 from gateway.core import delivery, shaping
 from gateway.core.delivery import Claim, Tried
 from gateway.core.ids import attempt_id
-from gateway.core.links import unsubscribe_headers
+from gateway.core.links import TrackedLinks, unsubscribe_headers
 from gateway.core.plan import address_of
-from gateway.core.render import Rendered, TrackedLinks, facts_of
+from gateway.core.render import Rendered
 from gateway.core.request import PushAddress
 from gateway.core.tokens import Tokens
+from gateway.core.variables import facts_of
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.flows.settle import Settler
 from gateway.flows.stops import Stops

@@ -17,8 +17,11 @@ from gateway.clock import Clock
 from gateway.core import ids
 from gateway.core.engagement import EventType, publishable
 from gateway.core.gates import Cause
+from gateway.core.plan import normal_address
 from gateway.core.replies import Said, said
-from gateway.errors import StoreUnavailable
+from gateway.core.request import ConsentData
+from gateway.core.wire_http import FaultsError, decode_consent
+from gateway.errors import EventsRefused, StoreUnavailable
 from gateway.flows.contract import Seen, ShortLink, Standing
 from gateway.flows.stops import Stops
 from gateway.flows.wake import Bell
@@ -54,6 +57,7 @@ class Engage:
         metrics: Metrics,
         outbox_bell: Bell,
         public_url: str,
+        zones: frozenset[str],
     ) -> None:
         self._store = store
         self._secret = secret
@@ -62,6 +66,7 @@ class Engage:
         self._metrics = metrics
         self._outbox_bell = outbox_bell
         self._public_url = public_url
+        self._zones = zones
         self._hits: list[Hit] = []
         self._bell = Bell()
 
@@ -188,6 +193,39 @@ class Engage:
             elif subjects:
                 self._stops.open(subjects, channels)
         self._outbox_bell.ring()
+
+    async def change(self, recipient_id: str, body: bytes) -> None:
+        """Keep a change of consent about a person, durable when it returns.
+
+        Raises EventsRefused or StoreUnavailable.
+        """
+        try:
+            data = decode_consent(body, recipient_id, zones=self._zones)
+        except FaultsError as error:
+            raise EventsRefused([(one.path, one.detail) for one in error.faults]) from error
+        await self._change([self._consent(data)])
+
+    def _consent(self, data: ConsentData) -> Change:
+        """A word about a person, an address, or both; a yes undoes a page's or an API's no."""
+        is_revoked = data.state == "revoked"
+        named = (
+            ("person", data.recipient_id),
+            ("email", data.email and normal_address("email", data.email)),
+            ("sms", data.phone),
+        )
+        return Change(
+            cause=Cause.CONSENT,
+            channel=data.channel,
+            is_revoked=is_revoked,
+            occurred_at=data.occurred_at,
+            source=data.source,
+            recipient_id=data.recipient_id or "",
+            subjects=[ids.subject_key(self._secret, kind, value) for kind, value in named if value],
+            topic=data.topic or "",
+            evidence=data.evidence or "",
+            fact=EventType.UNSUBSCRIBED if is_revoked else EventType.RESUBSCRIBED,
+            undoes=() if is_revoked else (Cause.CONSENT, Cause.UNSUBSCRIBE),
+        )
 
     # --- providers --------------------------------------------------------------------------
 

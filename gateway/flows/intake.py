@@ -17,8 +17,8 @@ from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.core import plan as plans
 from gateway.core.plan import Plan, Route
-from gateway.core.render import facts_of
 from gateway.core.request import Event, SendData
+from gateway.core.variables import facts_of
 from gateway.core.wire import decode, encode_data
 from gateway.core.wire_http import FaultsError, decode_http
 from gateway.errors import EventsConflict, EventsRefused, RefusedError, StoreUnavailable
@@ -71,9 +71,10 @@ class Intake:
 
     async def run(self, source: Source) -> None:
         """Take batches until the source ends; commit each once it is durable."""
-        async for batch in source.batches():
-            await self._take_batch(batch)
-            await source.commit(batch)
+        async with source:
+            async for batch in source.batches():
+                await self._take_batch(batch)
+                await source.commit(batch)
 
     async def _take_batch(self, batch: Batch) -> None:
         offered: list[Offered] = []

@@ -70,8 +70,8 @@ class Supervisor:
             self._crew.source.stop()
         self._stop.set()
 
-    async def run(self) -> None:
-        """Run all flows; return after a clean end, raise what broke."""
+    async def run(self, **about: object) -> None:
+        """Run all flows; return after a clean end, raise what broke. `about` is for the log."""
         crew = self._crew
         flows: dict[str, Callable[[], Awaitable[None]]] = {
             "watch": self._beat,
@@ -90,12 +90,14 @@ class Supervisor:
             for name, run in flows.items()
         }
         self._watch.started = True
+        log.info("gateway.started", **about)
         try:
             await asyncio.wait([stopping, *self._endless()], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.stop()
             await self._end()
             stopping.cancel()
+        log.info("gateway.ended", broken=self._watch.faulty)
         if self._watch.faulty:
             raise GatewayError(self._watch.faulty)
 

@@ -45,9 +45,10 @@ def tell_change(change: Change, *, now: datetime, secret: bytes | None) -> Scrip
     ]
     yield Tell("upsert_standings", [_standing_row(change, *one) for one in said])
     yield Tell("insert_ledger", [_ledger_row(change, *one, now=now) for one in said])
-    news = [channel for channel in channels if any(one[1] == channel for one in said)]
+    news = [one for one in said if change.is_revoked or _undoes(change, standings, one)]
     if news and change.fact is not None:
-        told = _facts(change, people, subjects[0], news)
+        wanted = [channel for channel in channels if any(one[1] == channel for one in news)]
+        told = _facts(change, people, subjects[0], wanted)
         yield from tell_facts([(None, fact) for fact in told])
     return subjects
 
@@ -67,9 +68,15 @@ def _causes(change: Change) -> Sequence[Cause]:
 def _is_news(change: Change, standings: Standings, subject: bytes, what: tuple[str, Cause]) -> bool:
     """A word is news unless the same was said before or a later word stands already."""
     before = _before(change, standings, subject, what)
-    if before is None:
-        return change.is_revoked or not change.undoes
+    if before is None:  # a yes is worth keeping only as proof of consent
+        return change.is_revoked or what[1] is Cause.CONSENT
     return before.is_revoked != change.is_revoked and before.occurred_at <= change.occurred_at
+
+
+def _undoes(change: Change, standings: Standings, said: tuple[bytes, str, Cause]) -> bool:
+    """A yes is told where it takes back a no."""
+    before = _before(change, standings, said[0], (said[1], said[2]))
+    return before is not None and before.is_revoked
 
 
 def _before(

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from channels.contract import Receipt, ReceiptType
 from gateway.core import facts, gates, ids
-from gateway.core.delivery import RANK, State
 from gateway.core.actors import actor_of
+from gateway.core.delivery import RANK, State
 from gateway.core.facts import EventType, Fact
 from gateway.core.gates import Cause
 from gateway.core.plan import Plan, unpack

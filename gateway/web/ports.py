@@ -6,93 +6,20 @@ This file knows neither the store nor the bus; `gateway/flows` fulfils the ports
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from channels.contract import Reading, WebhookReader
 from gateway.clock import Clock
-from gateway.errors import GatewayError
+from gateway.errors import EventsConflict, EventsRefused, Fault
+from gateway.flows.contract import Report, Seen, ShortLink, Standing, Taken
 
 Stop = Literal["one_click", "preferences"]
 """How a person said no."""
 
 LinkPurpose = Literal["open", "click", "preferences"]
 """What a signed link is for."""
-
-Fault = tuple[str, str]
-"""A JSON path and what is wrong there."""
-
-
-class EventsRefused(GatewayError):  # noqa: N818 - an answer, not a fault of ours
-    """Events that cannot be taken; with `malformed` the body is not even JSON."""
-
-    def __init__(self, faults: Sequence[Fault], *, malformed: bool = False) -> None:
-        super().__init__("events refused")
-        self.faults = tuple(faults)
-        self.malformed = malformed
-
-
-class EventsConflict(GatewayError):  # noqa: N818 - an answer, not a fault of ours
-    """An identity that came before with other data."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("identity conflict")
-        self.faults = tuple(faults)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Somebody or something fetched a link of one delivery, at `at` (aware UTC)."""
-
-    delivery_id: str
-    at: datetime
-    user_agent: str
-    method: str
-    prefetch: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ShortLink:
-    """Where a short link leads: `link` is its position in the message."""
-
-    delivery_id: str
-    link: int
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a person gets now; True means promotional messages go there.
-
-    `locale` is that of the text they got, `channel` the one it came on.
-    """
-
-    locale: str
-    channel: str
-    email: bool
-    sms: bool
-    push: bool
-    topics: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """One event taken in. `send_id` is empty for events that are no request."""
-
-    source: str
-    id: str
-    send_id: str
-    status: Literal["accepted", "duplicate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How the process is: one answer, and what it rests on."""
-
-    ok: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SignedLink(Protocol):
@@ -163,7 +90,7 @@ class Intake(Protocol):
 class Stories(Protocol):
     """Why a send went out, waited or stopped."""
 
-    async def story(self, send_id: str) -> dict[str, Any] | None: ...
+    async def story(self, send_id: str) -> Mapping[str, Any] | None: ...
 
 
 class Consent(Protocol):
@@ -206,3 +133,23 @@ class Ports:
     tokens: Tokens
     clock: Clock
     webhooks: Mapping[str, WebhookReader] = field(default_factory=dict)
+
+
+__all__ = [
+    "Consent",
+    "Engage",
+    "EventsConflict",
+    "EventsRefused",
+    "Fault",
+    "Health",
+    "Intake",
+    "Ports",
+    "Report",
+    "Seen",
+    "ShortLink",
+    "SignedLink",
+    "Standing",
+    "Stories",
+    "Taken",
+    "Tokens",
+]

@@ -16,7 +16,7 @@ from support.parts import Parts
 from support.topics import create_topics, unique
 
 from gateway.bus.contract import Batch, Outgoing, Record, RecordRefused
-from gateway.bus.embedded import EmbeddedBroker
+from gateway.bus.embedded import EMBEDDED, EmbeddedBroker
 from gateway.bus.kafka import KafkaOptions, KafkaSink, KafkaSource
 from gateway.bus.memory import MemoryBus
 from gateway.clock import SystemClock
@@ -25,6 +25,10 @@ from gateway.errors import BusUnavailable
 RECORD_BYTES_MAX = 64 * 1024
 PARTITIONS = 4
 DEADLINE_S = 60.0
+KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
+
+with_groups = pytest.mark.parametrize("kind", ["memory", KAFKA], indirect=True)
+"""For tests with two members: the embedded broker's groups hold one."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def memory_bus() -> Bus:
     return Bus(topic, source, memory.sink)
 
 
-def kafka_bus(bootstrap: str, topic: str, *, record_bytes_max: int, fetch_wait_ms: int) -> Bus:
+def kafka_bus(bootstrap: str, topic: str, **settings: Any) -> Bus:
     group = unique("group")
 
     def options(batch_records_max: int = 500) -> KafkaOptions:
@@ -54,11 +58,10 @@ def kafka_bus(bootstrap: str, topic: str, *, record_bytes_max: int, fetch_wait_m
             bootstrap,
             group_id=group,
             topics=(topic,),
-            fetch_wait_ms=fetch_wait_ms,
             batch_records_max=batch_records_max,
-            record_bytes_max=record_bytes_max,
             commit_interval_s=0.05,
             drain_s=0.3,
+            **settings,
         )
 
     def source(batch_records_max: int = 500) -> Any:
@@ -73,7 +76,7 @@ async def real_kafka(parts: Parts) -> AsyncIterator[RealKafka]:
         yield kafka
 
 
-@pytest.fixture(params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["memory", "embedded", KAFKA])
 def kind(request: pytest.FixtureRequest) -> RealKafka | str:
     """Which implementation; the real broker is started only for tests that use it."""
     if request.param == "kafka":
@@ -89,11 +92,12 @@ async def bus(kind: RealKafka | str) -> AsyncIterator[Bus]:
     if isinstance(kind, RealKafka):
         limit = {"max.message.bytes": str(RECORD_BYTES_MAX)}
         await create_topics(kind.bootstrap, {topic: PARTITIONS}, settings=limit)
-        yield kafka_bus(kind.bootstrap, topic, record_bytes_max=8 << 20, fetch_wait_ms=100)
+        yield kafka_bus(kind.bootstrap, topic)
     elif kind == "embedded":
         async with EmbeddedBroker({topic: PARTITIONS}) as bootstrap:
             # The mock cluster refuses nothing for its size, so our own limit is the one tested.
-            yield kafka_bus(bootstrap, topic, record_bytes_max=RECORD_BYTES_MAX, fetch_wait_ms=10)
+            limit_of_ours = {"record_bytes_max": RECORD_BYTES_MAX}
+            yield kafka_bus(bootstrap, topic, **limit_of_ours, **EMBEDDED)
     else:
         yield memory_bus()
 
@@ -204,6 +208,7 @@ async def test_k2_a_later_commit_does_not_cover_an_earlier_batch(bus: Bus) -> No
     assert again == list(range(first_open, 20))
 
 
+@with_groups
 async def test_k4_a_commit_of_an_earlier_epoch_moves_nothing(bus: Bus) -> None:
     """Work that ends after its partitions were given out anew does not touch their offsets."""
     await publish(bus, numbered(bus, 40))
@@ -219,6 +224,7 @@ async def test_k4_a_commit_of_an_earlier_epoch_moves_nothing(bus: Bus) -> None:
         assert sorted(numbers(await read(third, 40))) == list(range(40))
 
 
+@with_groups
 async def test_nothing_is_lost_when_a_second_member_joins(bus: Bus) -> None:
     """Over a rebalance every record is handled by one of the members, and then committed."""
     total = 2000

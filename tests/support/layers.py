@@ -19,7 +19,6 @@ CONTRACTS = (
     "channels.contract",
     "gateway.bus.contract",
     "gateway.store.contract",
-    "gateway.web.ports",  # what the web asks of the flows: the one who asks owns the interface
 )
 # The first pattern that fits a module names its room; a room may import itself and what is listed.
 ROOMS: dict[str, tuple[str, ...]] = {

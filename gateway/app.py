@@ -1,0 +1,315 @@
+"""The composition root: the only file that builds objects, from settings to a running gateway.
+
+It reads top to bottom: store, catalog, providers, flows, web. It decides nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zoneinfo
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from channels.contract import Kind, Reading, Receipt
+from channels.http import Transport
+from channels.http_lean import LeanTransport
+from channels.sandbox import SandboxChannel
+from gateway.app_providers import Providers, inboxes_of, providers_of, webhooks_of
+from gateway.bus.contract import Sink, Source
+from gateway.bus.kafka import KafkaOptions, KafkaSink, KafkaSource
+from gateway.catalog import Catalog, load_catalog
+from gateway.clock import Clock, SystemClock
+from gateway.core.tokens import Tokens
+from gateway.core.variables import Brand
+from gateway.errors import SettingsError
+from gateway.flows.clockwork import Clockwork
+from gateway.flows.dispatch import Lane, LaneOptions, LaneParts
+from gateway.flows.engage import Engage
+from gateway.flows.intake import Intake
+from gateway.flows.relay import Relay
+from gateway.flows.settle import Settler
+from gateway.flows.stops import Stops
+from gateway.flows.supervisor import Crew, Supervisor
+from gateway.flows.wake import Bell
+from gateway.settings import Settings
+from gateway.store import rows
+from gateway.store.contract import Store
+from gateway.store.sqlite import SqliteStore
+from gateway.telemetry import Metrics
+from gateway.web.options import WebOptions
+from gateway.web.ports import Ports
+from gateway.web.server import Server, build
+
+START_WITHIN_S = 20.0
+CLAIM_FOR = timedelta(seconds=90)
+DOUBT_WAIT = timedelta(minutes=15)
+RECEIPT_AFTER_S = 0.2
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway: what commands and the demo need of it."""
+
+    settings: Settings
+    store: Store
+    catalog: Catalog
+    supervisor: Supervisor
+    server: Server
+    engage: Engage
+    intake: Intake
+    inboxes: Mapping[Kind, SandboxChannel] = field(default_factory=dict)
+
+    def stop(self) -> None:
+        """Begin to end."""
+        self.server.drain()
+        self.supervisor.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What the demo adds to a gateway: how its broker waits, its clock, more routes."""
+
+    fetch_wait_ms: int = 500
+    routes: Callable[[Gateway], Iterable[Any]] | None = None
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, clock: Clock | None = None, extra: Extra | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway with everything open, not yet running: `supervisor.run()` is the caller's."""
+    clock, extra = clock or SystemClock(), extra or Extra()
+    catalog = catalog_of(settings)
+    options = kafka_options(settings, fetch_wait_ms=extra.fetch_wait_ms)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(store_of(settings, clock=clock))
+        transport = LeanTransport()
+        stack.push_async_callback(transport.aclose)
+        sink = await stack.enter_async_context(KafkaSink(options, clock))
+        source = KafkaSource(options, clock)
+        gateway = _assemble(_Parts(settings, store, catalog, clock, transport, source, sink), extra)
+        await stack.enter_async_context(gateway.server)
+        yield gateway
+
+
+# --- parts ----------------------------------------------------------------------------------
+
+
+def store_of(settings: Settings, *, clock: Clock, owns: bool = True) -> SqliteStore:
+    """The store that the settings name."""
+    url = settings.store.url
+    if url.path is None:
+        raise SettingsError("WINBACK_STORE__URL: PostgreSQL is not built in yet; use sqlite:///…")
+    return SqliteStore(str(url.path), clock=clock, doubt_wait=DOUBT_WAIT, owns=owns)
+
+
+def brand_of(settings: Settings) -> Brand:
+    """Who the mails are from."""
+    brand = settings.brand
+    return Brand(brand.name, brand.site_url, brand.postal_address)
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """All templates, compiled."""
+    return load_catalog(settings.templates.path, brand_of(settings))
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    """What signs and reads links."""
+    secrets = [secret.reveal() for secret in settings.tracking.secrets]
+    return Tokens(secrets, settings.http.public_url)
+
+
+def kafka_options(settings: Settings, *, fetch_wait_ms: int = 500) -> KafkaOptions:
+    """How to speak to Kafka."""
+    kafka = settings.kafka
+    return KafkaOptions(
+        bootstrap_servers=",".join(kafka.bootstrap_servers),
+        group_id=kafka.group_id,
+        topics=(kafka.sends_topic,),
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_username=kafka.sasl_username or None,
+        sasl_password=kafka.sasl_password.reveal() or None,
+        ssl_cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
+        ssl_certfile=str(kafka.ssl_certfile) if kafka.ssl_certfile else None,
+        ssl_keyfile=str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None,
+        batch_records_max=settings.intake.batch_records,
+        fetch_wait_ms=fetch_wait_ms,
+    )
+
+
+def topics_of(settings: Settings) -> Mapping[str, str]:
+    """The outbox's words as topic names."""
+    kafka = settings.kafka
+    return {rows.ENGAGEMENT: kafka.engagement_topic, rows.DLQ: kafka.dlq_topic}
+
+
+# --- flows and web --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What flows and web are made of."""
+
+    settings: Settings
+    store: SqliteStore
+    catalog: Catalog
+    clock: Clock
+    transport: Transport
+    source: Source
+    sink: Sink
+    metrics: Metrics = field(default_factory=Metrics)
+    outbox_bell: Bell = field(default_factory=Bell)
+
+
+def _assemble(parts: _Parts, extra: Extra) -> Gateway:
+    settings, clock = parts.settings, parts.clock
+    stops, tokens = Stops(clock), tokens_of(settings)
+    engage = _engage(parts, stops)
+    providers = providers_of(settings, parts.transport, clock, _Later(engage, clock))
+    crew = _crew(parts, engage, providers, stops=stops, tokens=tokens)
+    supervisor = Supervisor(
+        crew, clock=clock, metrics=parts.metrics, drain_s=settings.shutdown.drain_s
+    )
+    ports = Ports(
+        engage=engage,
+        intake=crew.intake,
+        stories=parts.store,
+        consent=engage,
+        health=supervisor,
+        tokens=tokens,
+        clock=clock,
+        webhooks=webhooks_of(settings),
+    )
+    web = build(ports, web_options(settings))
+    gateway = Gateway(
+        settings=settings,
+        store=parts.store,
+        catalog=parts.catalog,
+        supervisor=supervisor,
+        server=Server(web, host=settings.http.host, port=settings.http.port),
+        engage=engage,
+        intake=crew.intake,
+        inboxes=inboxes_of(providers),
+    )
+    if extra.routes is not None:
+        web.add_routes(extra.routes(gateway))
+    return gateway
+
+
+def _engage(parts: _Parts, stops: Stops) -> Engage:
+    return Engage(
+        store=parts.store,
+        secret=parts.store.secret,
+        stops=stops,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        outbox_bell=parts.outbox_bell,
+        public_url=parts.settings.http.public_url,
+        zones=zones(),
+    )
+
+
+def _crew(
+    parts: _Parts, engage: Engage, providers: Providers, *, stops: Stops, tokens: Tokens
+) -> Crew:
+    store, clock, metrics, bell = parts.store, parts.clock, parts.metrics, parts.outbox_bell
+    settler = Settler(store=store, clock=clock, metrics=metrics, outbox_bell=bell)
+    shared = LaneParts(
+        store=store,
+        links=store,
+        catalog=parts.catalog,
+        tokens=tokens,
+        stops=stops,
+        settler=settler,
+        clock=clock,
+        metrics=metrics,
+    )
+    lanes = {
+        kind.value: Lane(_lane_options(parts.settings, kind), providers[kind], shared)
+        for kind in Kind
+    }
+    return Crew(
+        intake=_intake(parts, lanes),
+        lanes=lanes,
+        settler=settler,
+        relay=Relay(
+            store=store,
+            sink=parts.sink,
+            topics=topics_of(parts.settings),
+            clock=clock,
+            metrics=metrics,
+            bell=bell,
+        ),
+        engage=engage,
+        clockwork=Clockwork(
+            store=store,
+            clock=clock,
+            metrics=metrics,
+            bells=[*(lane.bell for lane in lanes.values()), bell],
+            keep_for=timedelta(days=parts.settings.retention.days),
+        ),
+        source=parts.source,
+    )
+
+
+def _intake(parts: _Parts, lanes: Mapping[str, Lane]) -> Intake:
+    return Intake(
+        store=parts.store,
+        secret=parts.store.secret,
+        zones=zones(),
+        catalog=parts.catalog,
+        lanes=lanes,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        claim_for=CLAIM_FOR,
+        outbox_bell=parts.outbox_bell,
+    )
+
+
+def zones() -> frozenset[str]:
+    """The time zones that this machine knows."""
+    return frozenset(zoneinfo.available_timezones())
+
+
+def web_options(settings: Settings) -> WebOptions:
+    """What the web can be told at start."""
+    return WebOptions(
+        public_url=settings.http.public_url,
+        brand_name=settings.brand.name,
+        brand_site=settings.brand.site_url,
+        api_keys=tuple(key.reveal() for key in settings.api.keys),
+        connections_max=settings.http.connections_max,
+    )
+
+
+def _lane_options(settings: Settings, kind: Kind) -> LaneOptions:
+    limits, lanes = settings.limits, settings.lanes
+    concurrency, rate_per_s = {
+        Kind.EMAIL: (lanes.email_concurrency, limits.email_per_second),
+        Kind.SMS: (lanes.sms_concurrency, limits.sms_per_second),
+        Kind.PUSH: (lanes.push_concurrency, limits.push_per_second),
+    }[kind]
+    return LaneOptions(kind.value, concurrency, rate_per_s, CLAIM_FOR, START_WITHIN_S)
+
+
+class _Later:
+    """Hands the sandbox's receipts to the engage flow, as a webhook would: a little later."""
+
+    def __init__(self, engage: Engage, clock: Clock) -> None:
+        self._engage = engage
+        self._clock = clock
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def __call__(self, receipt: Receipt) -> None:
+        task = asyncio.get_running_loop().create_task(self._tell(receipt), name="sandbox-receipt")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _tell(self, receipt: Receipt) -> None:
+        await self._clock.sleep(RECEIPT_AFTER_S)
+        await self._engage.receive(Reading(receipts=(receipt,)))

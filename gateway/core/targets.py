@@ -1,0 +1,124 @@
+"""The links of one text, found and numbered when it is compiled.
+
+Invariant: no link target reaches a compiled text but as a call that checks and tracks it, or as a
+fixed address that was checked here. One number per distinct target; the plain twin of a mail
+shares the numbers of its HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from gateway.core.atoms import Atom, Atoms, engine_code, guarded
+from gateway.core.mail import escaped
+from gateway.core.trail import Target, checked, checked_image
+from gateway.core.variables import VariableSpec
+
+_TRACKED = re.compile(r"https?://", re.IGNORECASE)
+_BY_HAND = re.compile(r"(mailto|tel|sms):", re.IGNORECASE)
+_OURS = frozenset({"unsubscribe_url", "preferences_url"})
+_SMS_LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)'\]]", re.IGNORECASE)
+_TRIM = re.compile(r"^[-+]|[-+]$")
+
+
+class TargetError(ValueError):
+    """A link that cannot be; `target` is as it was written."""
+
+    def __init__(self, what: str, target: str) -> None:
+        super().__init__(what)
+        self.target = target
+
+
+class Targets:
+    """Collects the link targets of one part, and writes the calls that stand for them."""
+
+    def __init__(self, atoms: Atoms, hosts: frozenset[str]) -> None:
+        self._atoms = atoms
+        self._hosts = hosts
+        self._numbers: dict[str, int] = {}
+        self._targets: list[Target] = []
+
+    @property
+    def found(self) -> tuple[Target, ...]:
+        """All targets, by number."""
+        return tuple(self._targets)
+
+    def in_html(self, target: str) -> str:
+        """What stands in an `href` for `target`."""
+        return self._word(target, "_href")
+
+    def in_text(self, target: str) -> str:
+        """What stands in a plain text for `target`."""
+        return self._word(target, "_link")
+
+    def image(self, target: str) -> str:
+        """What stands in a `src` for `target`."""
+        return self._picture(target, "_image")
+
+    def picture(self, target: str) -> str:
+        """What stands in a plain text for an image's address."""
+        return self._picture(target, "_picture")
+
+    def in_sms(self, hidden: str, variables: Mapping[str, VariableSpec]) -> str:
+        """An SMS text with its links as calls; a printed variable of type url is a link too."""
+        out, end = [], 0
+        for match in _SMS_LINK.finditer(hidden):
+            target = self._atoms.whole(match.group())
+            out += [hidden[end : match.start()], self._word(target, "_short")]
+            end = match.start() + len(target)
+        text = "".join(out) + hidden[end:]
+
+        def shorter(match: re.Match[str]) -> str:
+            code = self._atoms[int(match.group(1))].code
+            spec = variables.get(code.removeprefix("variables."))
+            is_link = code == "brand.site_url" or (
+                code.startswith("variables.") and spec is not None and spec.type == "url"
+            )
+            return self._word(match.group(), "_short") if is_link else match.group()
+
+        return self._atoms.found.sub(shorter, text)
+
+    def _word(self, target: str, function: str) -> str:
+        atoms = self._atoms.within(target)
+        alone = self._atoms.found.fullmatch(target) is not None
+        if alone and atoms[0].code in _OURS:
+            return target
+        if _BY_HAND.match(target):
+            return escaped(target) if function == "_href" else target
+        if not _TRACKED.match(target) and not self._atoms.found.match(target):
+            raise TargetError("a link starts with https://", self._atoms.show(target))
+        number = self._number(target, atoms)
+        if any(atom.is_statement for atom in atoms):
+            return self._captured(target, f"{function}({number}, _target)")
+        values = "".join(f", ({guarded(_TRIM.sub('', a.source[2:-2])).strip()})" for a in atoms)
+        return self._made(f"{{{{ {function}({number}{values}) }}}}")
+
+    def _number(self, target: str, atoms: list[Atom]) -> int:
+        key = self._atoms.show(target)
+        if key not in self._numbers:
+            self._numbers[key] = len(self._targets)
+            self._targets.append(self._target(target, atoms))
+        return self._numbers[key]
+
+    def _target(self, target: str, atoms: list[Atom]) -> Target:
+        if any(atom.is_statement for atom in atoms):
+            return Target(("", ""))
+        pieces = self._atoms.found.split(target)[::2]  # the odd ones are the atoms' numbers
+        return Target(tuple(pieces) if atoms else (checked(target, self._hosts),))
+
+    def _picture(self, target: str, function: str) -> str:
+        if self._atoms.within(target):
+            return self._captured(target, f"{function}(_target)")
+        address = checked_image(target)
+        return escaped(address) if function == "_image" else address
+
+    def _captured(self, target: str, call: str) -> str:
+        inside = self._atoms.show(target, engine_code)
+        return self._made(
+            "{% set _target %}{% autoescape false %}" + inside + "{% endautoescape %}{% endset %}"
+            "{{ " + call + " }}"
+        )
+
+    def _made(self, source: str) -> str:
+        return self._atoms.add(Atom(source, is_made=True))
