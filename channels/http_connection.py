@@ -59,7 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._used:
             return True
         # Bytes or a close that the loop has not read yet: in both cases the peer is done with us.
-        return self._readable is not None and True
+        return self._readable is not None and not self._readable.poll(0)
 
     def send(self, data: bytes) -> asyncio.Future[Result]:
         """Write a request; the future ends with an `Answer` or `MayHaveArrived`."""

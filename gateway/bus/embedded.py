@@ -50,6 +50,8 @@ class EmbeddedBroker:
     """
 
     def __init__(self, topics: Mapping[str, int]) -> None:
+        if min(topics.values(), default=1) < 1:
+            raise ValueError("a topic has at least one partition")
         self._topics = dict(topics)
         self._child: asyncio.subprocess.Process | None = None
 

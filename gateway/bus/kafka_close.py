@@ -38,7 +38,13 @@ async def close_producer(producer: Any, *, timeout_s: float) -> None:
     sender = producer._sender  # noqa: SLF001 - see above
     await _cancel_all([sender.sender_task])
     accumulator = producer._message_accumulator  # noqa: SLF001 - see above
+    given_up = _batches_of(accumulator)
     accumulator.fail_all(KafkaTimeoutError("given up"))
+    for batch in given_up:
+        # Nobody waits for these any more; asyncio would report what nobody has looked at.
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001 - see above
+            if future.done() and not future.cancelled():
+                future.exception()
     if not await _within(producer.stop(), timeout_s=timeout_s):
         log.warning("producer_close_forced", timeout_s=timeout_s)
         await _within(producer.client.close(), timeout_s=_GRACE_S)
@@ -72,6 +78,12 @@ async def _cancel_all(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_GRACE_S / _CANCELS_MAX)
+
+
+def _batches_of(accumulator: Any) -> list[Any]:
+    queued = accumulator._batches.values()  # noqa: SLF001 - see above
+    pending = accumulator._pending_batches  # noqa: SLF001 - see above
+    return [*pending, *(batch for batches in queued for batch in batches)]
 
 
 def _consumer_tasks(consumer: Any) -> list[asyncio.Task[Any] | None]:

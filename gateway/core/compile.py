@@ -71,6 +71,7 @@ def compile_template(source: TemplateSource, brand: Brand) -> Template:
         has_unsubscribe=True,
         brand=brand,
         hosts=compiler.hosts,
+        brand_names={name: getattr(brand, name) for name in BRAND_NAMES},
         parts=parts,
         engine=compiler.engine,
     )
@@ -95,6 +96,7 @@ class _Compiler:
         self._source = source
         self._meta = meta
         self.hosts = self._allowed(brand)
+        self._site_url = brand.site_url
         self._numbers = frozenset(
             {f"variables.{name}" for name, spec in meta.variables.items() if spec.type == "number"}
             | {"offer.percent", "loop.index", "loop.index0", "loop.length"}
@@ -163,7 +165,7 @@ class _Compiler:
             raise TemplateError(f"_layout/{name}:1: places the body once, with {{{{ content }}}}")
         self._check_html(f"_layout/{name}", frame, atoms)
         markdown = Markdown(atoms.hide(body.text), atoms)
-        targets = Targets(atoms, self.hosts)
+        targets = Targets(atoms, self.hosts, self._site_url)
         styled = self._styled(f"_layout/{name}", frame.replace(words[0], markdown.html()), atoms)
         html = with_links(styled, link=targets.in_html, image=targets.image)
         twin = text_of(self._styled(f"_layout/{name}", frame, atoms), atoms, targets.in_text)
@@ -177,7 +179,7 @@ class _Compiler:
         atoms = Atoms(body.text)
         hidden = atoms.hide(body.text)
         self._check_html(file, hidden, atoms, line=body.number)
-        targets = Targets(atoms, self.hosts)
+        targets = Targets(atoms, self.hosts, self._site_url)
         styled = self._styled(file, hidden, atoms)
         html = with_links(styled, link=targets.in_html, image=targets.image)
         html = with_pixel(html, _PIXEL)
@@ -189,7 +191,7 @@ class _Compiler:
         self._check(file, line)
         atoms = Atoms(line.text)
         hidden = _without_statement_lines(atoms.hide(line.text), atoms)
-        targets = Targets(atoms, self.hosts)
+        targets = Targets(atoms, self.hosts, self._site_url)
         text = atoms.show(targets.in_sms(hidden, self._meta.variables), engine_code)
         return SmsPart(locale, file, targets.found, self._add_made(f"{locale}/sms.txt", text))
 
@@ -198,7 +200,7 @@ class _Compiler:
         for line in lines.values():
             self._check(file, line)
         atoms = Atoms(*(line.text for line in lines.values()))
-        targets = Targets(atoms, self.hosts)
+        targets = Targets(atoms, self.hosts, self._site_url)
         url = targets.in_text(atoms.hide(lines["url"].text.strip()))
         image = atoms.hide(lines["image"].text.strip())
         picture = atoms.show(targets.picture(image), engine_code) if image else ""

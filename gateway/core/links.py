@@ -11,17 +11,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from gateway.core.tokens import Tokens
 
 URL_CHARS_MAX = 2048
+PORT_MAX = 65_535
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _START = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f"
                         r"\u3000\ufeff\ud800-\udfff\\\"<>`]")  # fmt: skip
-_PORT = re.compile(r":(\d{1,5})?$")
+_PLAIN_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z]{2,18}")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LEGAL = "!#$%&'()*+,/:;=?@[]~-._"
 
@@ -32,13 +33,7 @@ class LinkError(ValueError):
 
 def host_of(url: str) -> str:
     """The ASCII host of an http(s) URL, lower case, without port and trailing dot."""
-    match = _START.match(url)
-    if match is None:
-        raise LinkError("is no http(s) address")
-    authority = match.group(2)
-    if "@" in authority:
-        raise LinkError("names a user")
-    return _ascii_host(_PORT.sub("", authority))
+    return _parts(url)[1]
 
 
 def allowed_hosts(site_url: str, link_hosts: Iterable[str] = ()) -> frozenset[str]:
@@ -62,30 +57,34 @@ def destination(url: str, hosts: frozenset[str]) -> str:
         raise LinkError(f"is longer than {URL_CHARS_MAX} characters")
     if _FORBIDDEN.search(url):
         raise LinkError("holds a space, control character, quote or backslash")
-    host = host_of(url)
+    scheme, host, port, rest = _parts(url)
     if host not in hosts:
         raise LinkError("leads to a host that is neither the brand's site nor in link_hosts")
-    scheme, authority, rest = _parts(url)
     if scheme != "https" and host not in LOOPBACK_HOSTS:
         raise LinkError("is not https")
-    port = _PORT.search(authority)
-    return f"{scheme}://{host}{port.group() if port else ''}{quote(rest, safe=_LEGAL)}"
+    return f"{scheme}://{host}{port}{rest if rest.isascii() else quote(rest, safe=_LEGAL)}"
 
 
-def _parts(url: str) -> tuple[str, str, str]:
-    try:
-        urlsplit(url).port  # noqa: B018 - asked only because it refuses what is no port
-    except ValueError as error:
-        raise LinkError("is no address") from error
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, ASCII host, port with its colon, and all the rest of an http(s) URL."""
     match = _START.match(url)
-    if match is None:  # host_of has answered already
+    if match is None:
         raise LinkError("is no http(s) address")
-    return match.group(1).lower(), match.group(2), url[match.end() :]
+    if "@" in match.group(2):
+        raise LinkError("names a user")
+    name, colon, port = match.group(2).partition(":")
+    if name.startswith("["):
+        name, colon, port = match.group(2).partition("]:")
+        name = name if name.endswith("]") else f"{name}]"
+    if colon and not (port.isascii() and port.isdecimal() and int(port) <= PORT_MAX):
+        raise LinkError("has no valid port")
+    ported = f":{port}" if colon else ""
+    return match.group(1).lower(), _ascii_host(name), ported, url[match.end() :]
 
 
 def _ascii_host(host: str) -> str:
     lowered = host.strip().lower()
-    if lowered in LOOPBACK_HOSTS:
+    if lowered in LOOPBACK_HOSTS or _PLAIN_HOST.fullmatch(lowered):
         return lowered
     try:
         name = lowered.removesuffix(".").encode("idna").decode()

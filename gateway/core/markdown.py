@@ -78,12 +78,17 @@ def _engine(atoms: Atoms) -> MarkdownIt:
     engine.add_render_rule("button", _write_button)
     # Where a link may lead is judged when the template is compiled, with file and line.
     engine.validateLink = _any_link  # type: ignore[method-assign]
-    engine.normalizeLink = engine.normalizeLinkText = _as_written  # type: ignore[method-assign]
+    engine.normalizeLink = _as_written  # type: ignore[method-assign]
+    engine.normalizeLinkText = _label_as_written  # type: ignore[method-assign]
     return engine
 
 
 def _as_written(url: str) -> str:
     return url
+
+
+def _label_as_written(link: str) -> str:
+    return link
 
 
 def _any_link(url: str) -> bool:  # noqa: ARG001 - the name that markdown-it calls it by

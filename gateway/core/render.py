@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from channels.contract import Content, EmailContent, PushContent, SmsContent
@@ -20,7 +20,7 @@ from gateway.core.markdown import tidy
 from gateway.core.sms import fitted, segments
 from gateway.core.trail import Target, Trail
 from gateway.core.variables import (
-    BRAND_NAMES,
+    STAND_IN_COUPON,
     Brand,
     Facts,
     Fault,
@@ -105,6 +105,7 @@ class Template:
     has_unsubscribe: bool
     brand: Brand
     hosts: frozenset[str] = field(repr=False)
+    brand_names: Mapping[str, str] = field(repr=False)
     parts: Mapping[str, Mapping[str, Part]] = field(repr=False)
     engine: Engine = field(repr=False)
 
@@ -121,10 +122,15 @@ class Template:
         return matched(locale, self.parts.get(channel, {}), self.default_locale)
 
     def faults(self, facts: Facts, channels: Sequence[str]) -> list[Fault]:
-        """What stands in the way of rendering these facts on these channels; empty if nothing."""
+        """What stands in the way of rendering these facts on these channels; empty if nothing.
+
+        An offer from a pool has no code yet when its request is taken in: one is made up here.
+        """
         found = variable_faults(self.variables, facts.variables, hosts=self.hosts)
         if found:
             return found
+        if facts.coupon is None and facts.offer and facts.offer.get("pool"):
+            facts = replace(facts, coupon=STAND_IN_COUPON)
         for channel in channels:
             fault = self._trial_fault(channel, facts) if self.has(channel) else None
             if fault and fault not in found:
@@ -186,7 +192,7 @@ class Template:
             "offer": facts.offer,
             "coupon": facts.coupon,
             "campaign": facts.campaign,
-            "brand": {name: getattr(self.brand, name) for name in BRAND_NAMES},
+            "brand": self.brand_names,
             "locale": part.locale,
             "direction": direction(part.locale),
             "_locale": format_locale(part.locale, facts.recipient.get("locale")),

@@ -18,6 +18,7 @@ _BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED = frozenset("\f^{}\\[~]|€")
+_GSM7 = _BASIC | _EXTENDED
 _GSM7_ONE, _GSM7_MANY = 160, 153
 _UCS2_ONE, _UCS2_MANY = 70, 67
 
@@ -130,7 +131,7 @@ def fitted(text: str) -> str:
 
 def encoding_of(text: str) -> str:
     """`GSM-7` where every character has a place in it, else `UCS-2`."""
-    return GSM7 if all(char in _BASIC or char in _EXTENDED for char in text) else UCS2
+    return GSM7 if _GSM7.issuperset(text) else UCS2
 
 
 def segments(text: str) -> tuple[int, str]:

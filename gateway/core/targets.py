@@ -33,9 +33,10 @@ class TargetError(ValueError):
 class Targets:
     """Collects the link targets of one part, and writes the calls that stand for them."""
 
-    def __init__(self, atoms: Atoms, hosts: frozenset[str]) -> None:
+    def __init__(self, atoms: Atoms, hosts: frozenset[str], site_url: str) -> None:
         self._atoms = atoms
         self._hosts = hosts
+        self._site_url = site_url
         self._numbers: dict[str, int] = {}
         self._targets: list[Target] = []
 
@@ -79,7 +80,13 @@ class Targets:
 
         return self._atoms.found.sub(shorter, text)
 
+    def _fixed(self, match: re.Match[str]) -> str:
+        """The brand's site is known now: a link to it is a fixed address."""
+        is_site = self._atoms[int(match.group(1))].code == "brand.site_url"
+        return self._site_url if is_site else match.group()
+
     def _word(self, target: str, function: str) -> str:
+        target = self._atoms.found.sub(self._fixed, target)
         atoms = self._atoms.within(target)
         alone = self._atoms.found.fullmatch(target) is not None
         if alone and atoms[0].code in _OURS:

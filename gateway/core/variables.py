@@ -72,7 +72,7 @@ class Facts:
 def facts_of(data: SendData, coupon: Mapping[str, Any] | None = None) -> Facts:
     """The facts of a request. `coupon` is `{code, expires_at}` once one is issued.
 
-    A request whose offer names a pool gets its code later: hand in `STAND_IN_COUPON` meanwhile.
+    A request whose offer names a pool gets its code later; `Template.faults` allows for that.
     """
     person = data.recipient
     return Facts(

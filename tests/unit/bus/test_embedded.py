@@ -61,14 +61,21 @@ async def test_it_ends_with_its_parent(end: signal.Signals) -> None:
     parent.send_signal(end)
     await parent.wait()
     async with asyncio.timeout(10):
-        while is_running(child_pid):
+        while is_running(child_pid):  # noqa: ASYNC110 - an orphan sends no event
             await asyncio.sleep(0.01)
 
 
-async def test_a_topic_it_refuses_stops_the_start() -> None:
-    """A wrong topic is an error at start, not a broker without it."""
+async def test_a_topic_without_partitions_is_refused() -> None:
+    """A wrong topic is an error at once, not a broker that cannot be written to."""
+    with pytest.raises(ValueError, match="at least one partition"):
+        EmbeddedBroker({"t": 0})
+
+
+async def test_a_broker_that_does_not_start_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that ends without an address is reported, and nothing stays behind."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(BusUnavailable):
-        await EmbeddedBroker({"t": 0}).start()
+        await EmbeddedBroker({"t": 1}).start()
 
 
 def is_running(pid: int) -> bool:

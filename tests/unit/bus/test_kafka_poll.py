@@ -15,7 +15,6 @@ from gateway.bus.kafka_poll import Poller
 from gateway.bus.positions import Positions
 from gateway.clock import ManualClock
 
-
 A, B, C = (TopicPartition("t", number) for number in range(3))
 CORRUPT = CorruptRecordException("Invalid CRC")
 

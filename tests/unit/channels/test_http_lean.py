@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from support.scripted import Caller, ScriptedServer, always
 
-from channels.http import Answer, NeverLeft, Request
+from channels.http import Answer, MayHaveArrived, NeverLeft, Request
+from channels.http_connection import Connection
 from channels.http_lean import LeanTransport
 
+REQUEST = b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -107,19 +109,45 @@ async def test_a_cancelled_wait_gives_its_turn_to_the_next() -> None:
         await transport.aclose()
 
 
-async def test_a_deadline_cuts_only_its_own_request() -> None:
-    """The late timer of an answered request does not touch the next one on its connection."""
+async def test_a_late_deadline_does_not_touch_the_next_request() -> None:
+    """A timer that fires after its answer finds the connection serving somebody else."""
+    async with ScriptedServer(always(200)) as server:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(lambda _: None, lambda _: None), "127.0.0.1", server.port
+        )
+        first = connection.send(REQUEST)
+        await first
+        second = connection.send(REQUEST)
+        connection.give_up_on(first, "late")
+        assert isinstance(await second, Answer)
+        connection.give_up("done")
+        await asyncio.sleep(0)
+
+
+async def test_a_withheld_request_leaves_its_connection_to_the_next() -> None:
+    """The only connection is free again, and still the same."""
     transport = LeanTransport(connections_max=1)
     async with ScriptedServer(always(200)) as server:
-        await transport.request(post(server.url))
-        first = asyncio.create_task(transport.request(post(server.url, timeout_s=0.05)))
-        second = asyncio.create_task(transport.request(post(server.url)))
-        # Both answers and the first deadline wait for the loop at once.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        time.sleep(0.06)  # noqa: ASYNC251 - the loop is kept busy on purpose
-        await asyncio.gather(first, second)
-        assert isinstance(second.result(), Answer | NeverLeft)
+        withheld = replace(post(server.url), may_start=lambda: False)
+        for _ in range(3):
+            assert isinstance(await transport.request(withheld), NeverLeft)
+            assert isinstance(await transport.request(post(server.url, timeout_s=0.5)), Answer)
+        await transport.aclose()
+    assert server.connections == 1
+
+
+async def test_an_answer_of_endless_framing_is_cut_by_its_size() -> None:
+    """Chunk extensions make no body, but they are bytes all the same."""
+
+    async def script(caller: Caller) -> None:
+        await caller.request()
+        await caller.say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        while True:
+            await caller.say(b"1;x=" + b"a" * 0x4000 + b"\r\n.\r\n")
+
+    transport = LeanTransport()
+    async with ScriptedServer(script) as server:
+        assert await transport.request(post(server.url)) == MayHaveArrived("oversized answer")
         await transport.aclose()
 
 
