@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from channels.contract import Accepted, Kind, Message, Outcome, PushTarget, Withheld
 from gateway.bus.contract import Outgoing
@@ -36,6 +36,7 @@ from gateway.telemetry import Metrics
 from support.events import ZONES, encoded
 from support.sends import NOW
 from support.stage import DATA, SITE
+from support.waiting import until
 
 CLAIM_FOR = timedelta(seconds=90)
 DOUBT_WAIT = timedelta(minutes=15)
@@ -116,6 +117,13 @@ class Wired:
         self._part = part
         self._wire = wire
 
+    async def __aenter__(self) -> Self:
+        await self._part.__aenter__()
+        return self
+
+    async def __aexit__(self, *fault: object) -> None:
+        await self._part.__aexit__(*fault)
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._part, name)
         if not inspect.iscoroutinefunction(found):
@@ -185,10 +193,7 @@ class World:
 
     async def until(self, is_so: Callable[[], object], what: str) -> None:
         """Let the flows work, without letting time pass, until something is so."""
-        async with asyncio.timeout(10):
-            while not is_so():
-                await asyncio.sleep(0.005)
-        assert is_so(), what
+        await until(is_so, within_s=10, what=what)
 
     async def settle_down(self) -> None:
         """Let the flows do all they can at this moment: each polls at least twice a second."""
@@ -211,8 +216,8 @@ class World:
         async with AsyncExitStack() as stack:
             store = SqliteStore(self._store, clock=self.clock, doubt_wait=DOUBT_WAIT)
             await stack.enter_async_context(store)
-            source = await stack.enter_async_context(self.bus.source(["sends"], GROUP))
-            made, flows = self._flows(store, Wired("source", source, wire), wire)
+            source = Wired("source", self.bus.source(["sends"], GROUP), wire)
+            made, flows = self._flows(store, source, wire)
             for name, flow in flows.items():
                 task = asyncio.create_task(flow, name=name)
                 task.add_done_callback(_say_fault)
