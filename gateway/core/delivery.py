@@ -34,6 +34,8 @@ MISCONFIGURED_GAP_S = 60.0
 class State(StrEnum):
     """Where a delivery is."""
 
+    ARMED = "armed"
+    HELD = "held"
     QUEUED = "queued"
     CLAIMED = "claimed"
     IN_DOUBT = "in_doubt"
@@ -46,6 +48,8 @@ class State(StrEnum):
 
 
 RANK: Mapping[State, int] = {
+    State.ARMED: 0,
+    State.HELD: 0,
     State.QUEUED: 0,
     State.CLAIMED: 1,
     State.IN_DOUBT: 2,
@@ -59,6 +63,11 @@ RANK: Mapping[State, int] = {
 """A receipt moves a delivery to a higher rank or not at all."""
 
 TRANSITIONS: Mapping[tuple[State, str], State] = {
+    (State.ARMED, "seen at the place"): State.QUEUED,
+    (State.ARMED, "geo.expires_at"): State.SUPPRESSED,
+    (State.HELD, "switch: running"): State.QUEUED,
+    (State.HELD, "expired, killed"): State.SUPPRESSED,
+    (State.QUEUED, "switch: stopped"): State.HELD,
     (State.QUEUED, "claim"): State.CLAIMED,
     (State.QUEUED, "closed gate"): State.SUPPRESSED,
     (State.CLAIMED, "accepted"): State.SENT,
@@ -229,6 +238,14 @@ def _refused(channel: str, outcome: Refused) -> Verdict:
 # --- pushes: one delivery, many devices -----------------------------------------------------
 
 PENDING, TAKEN, DEAD, REFUSED, DOUBTFUL = ".", "a", "d", "r", "u"
+
+
+def first_targets(plan: Plan, position: int) -> str:
+    """How the devices of a push stand before the first attempt; empty for e-mail and SMS."""
+    route = plan.routes[position]
+    return PENDING * len(route.subjects) if route.channel == "push" else ""
+
+
 
 
 def target_after(outcome: Outcome) -> str:

@@ -27,6 +27,8 @@ def of_send(plan: Plan, event: Type, *, at: datetime, reason: str, detail: str) 
         occurred_at=at,
         reason=reason,
         detail=detail or None,
+        offer_kind=plan.offer_kind,
+        is_holdout=plan.is_holdout,
         is_test=plan.is_test,
     )
     return Fact(event, ids.fact_id(event, plan.send_id), plan.recipient_id, at, data)
@@ -49,6 +51,11 @@ def of_delivery(
     link: int | None = None,
     actor: str | None = None,
     actor_reasons: Sequence[str] | None = None,
+    coupon_code: str | None = None,
+    value: str | None = None,
+    currency: str | None = None,
+    window: str | None = None,
+    attributed_to: str | None = None,
 ) -> Fact:
     """A fact about one delivery. `name` tells facts of one type and delivery apart."""
     route = plan.routes[position]
@@ -76,9 +83,53 @@ def of_delivery(
         link=link,
         actor=actor,
         actor_reasons=list(actor_reasons) if actor_reasons is not None else None,
+        coupon_code=coupon_code,
+        offer_kind=plan.offer_kind,
+        value=value,
+        currency=currency,
+        window=window,
+        attributed_to=attributed_to,
+        is_holdout=plan.is_holdout,
         is_test=plan.is_test,
     )
     return Fact(event, ids.fact_id(event, delivery, *name), plan.recipient_id, at, data)
+
+
+def of_holdout(
+    plan: Plan,
+    *,
+    at: datetime,
+    name: Sequence[str],
+    reason: str | None,
+    detail: str | None,
+    value: str | None,
+    currency: str | None,
+    window: str | None,
+    coupon_code: str | None,
+) -> Fact:
+    """A held-out person came back without a message: nothing is credited, and that is told."""
+    event = EventType.ATTRIBUTED
+    data = FactData(
+        send_id=plan.send_id,
+        request_source=plan.source,
+        request_id=plan.request_id,
+        campaign=plan.campaign,
+        template=plan.template,
+        template_version=plan.template_version,
+        variant=plan.variant,
+        recipient_id=plan.recipient_id,
+        occurred_at=at,
+        reason=reason,
+        detail=detail,
+        coupon_code=coupon_code,
+        offer_kind=plan.offer_kind,
+        value=value,
+        currency=currency,
+        window=window,
+        is_holdout=True,
+        is_test=plan.is_test,
+    )
+    return Fact(event, ids.fact_id(event, plan.send_id, *name), plan.recipient_id, at, data)
 
 
 def of_person(

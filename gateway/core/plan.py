@@ -44,6 +44,18 @@ class Plan(Struct, frozen=True, array_like=True):
     expires_at: datetime | None = None
     variant: str | None = None
     is_test: bool = False
+    is_holdout: bool = False
+    zones: tuple[str, ...] = ()
+    region: str | None = None
+    churn_reason: str | None = None
+    offer_kind: str | None = None
+    pool: str | None = None
+    coupon_expires_in_s: float | None = None
+    coupon_expires_at: datetime | None = None
+    fences: tuple[str, ...] = ()
+    armed_until: datetime | None = None
+    fallback_after_s: float | None = None
+    fallback_unless: str | None = None
 
     @property
     def is_promotional(self) -> bool:
