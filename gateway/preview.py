@@ -11,10 +11,9 @@ from html import escape
 from importlib import resources
 from typing import assert_never
 
-from channels.contract import EmailContent, PushContent, SmsContent
 from gateway.core.links import PlainLinks
 from gateway.core.locales import direction
-from gateway.core.render import Rendered, Template
+from gateway.core.render import EmailContent, PushContent, Rendered, SmsContent, Template
 from gateway.core.variables import Brand, sample_facts
 
 _WIDTHS_PX = (640, 375)

@@ -120,13 +120,17 @@ class Poller:
             return
         # A partition without a leader has no position: it must not keep us from the others.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SEED_TIMEOUT_S):
-                for partition in sorted(self._consumer.assignment()):
-                    offset = await self._consumer.position(partition)
-                    if self._positions.epoch != epoch:
-                        return
-                    self._positions.start_at(tuple(partition), offset)
+            await asyncio.wait_for(self._learn_starts(epoch), _SEED_TIMEOUT_S)
+        if self._positions.epoch != epoch:
+            return
         self._seeded_epoch = epoch if self._consumer.assignment() else -1
+
+    async def _learn_starts(self, epoch: int) -> None:
+        for partition in sorted(self._consumer.assignment()):
+            offset = await self._consumer.position(partition)
+            if self._positions.epoch != epoch:
+                return
+            self._positions.start_at(tuple(partition), offset)
 
     async def _wait(self) -> None:
         """Wait for the first record, where that cannot hide which partition fails."""
@@ -186,13 +190,15 @@ class Poller:
     async def _start_of(self, partition: Any) -> int | None:
         """Where it starts; None when nobody tells, and then nothing was drained from it."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SEED_TIMEOUT_S):
-                committed = await self._consumer.committed(partition)
-                if committed is not None:
-                    return int(committed)
-                beginnings = await self._consumer.beginning_offsets([partition])
-                return int(beginnings[partition])
+            return await asyncio.wait_for(self._bookmark_of(partition), _SEED_TIMEOUT_S)
         return None
+
+    async def _bookmark_of(self, partition: Any) -> int:
+        committed = await self._consumer.committed(partition)
+        if committed is not None:
+            return int(committed)
+        beginnings = await self._consumer.beginning_offsets([partition])
+        return int(beginnings[partition])
 
     def _treat(self, partition: Any, error: BaseException) -> None:
         care = self._care.setdefault(tuple(partition), _Care(self._options.batch_records_max))

@@ -84,11 +84,11 @@ async def _min_insync(admin: Any, topics: Sequence[str]) -> Mapping[str, int]:
 
 
 def _read_min_insync(answers: Iterable[Any]) -> Iterable[tuple[str, int]]:
-    for answer in answers:
-        for _code, _text, _kind, topic, entries in answer.resources:
-            for name, value, *_ in entries:
-                if name == _MIN_ISR and value is not None:
-                    yield topic, int(value)
+    resources = (resource for answer in answers for resource in answer.resources)
+    for _code, _text, _kind, topic, entries in resources:
+        values = dict(entry[:2] for entry in entries)
+        if values.get(_MIN_ISR) is not None:
+            yield topic, int(values[_MIN_ISR])
 
 
 def _faults(

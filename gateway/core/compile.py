@@ -30,7 +30,7 @@ from gateway.core.meta import (
     read_push,
 )
 from gateway.core.render import EmailPart, Part, PushPart, SmsPart, Template
-from gateway.core.targets import TargetError, Targets
+from gateway.core.targets import TargetError, Targets, prints_link
 from gateway.core.trials import tried
 from gateway.core.variables import (
     BRAND_NAMES,
@@ -109,6 +109,7 @@ class _Compiler:
             "coupon": COUPON_NAMES,
             "brand": BRAND_NAMES,
         }
+        self._is_link = prints_link(meta.variables)
         self._check_examples()
 
     def parts(self, channel: str) -> dict[str, Part]:
@@ -164,7 +165,7 @@ class _Compiler:
         if len(words) != 1:
             raise TemplateError(f"_layout/{name}:1: places the body once, with {{{{ content }}}}")
         self._check_html(f"_layout/{name}", frame, atoms)
-        markdown = Markdown(atoms.hide(body.text), atoms)
+        markdown = Markdown(atoms.hide(body.text), atoms, self._is_link)
         targets = Targets(atoms, self.hosts, self._site_url)
         styled = self._styled(f"_layout/{name}", frame.replace(words[0], markdown.html()), atoms)
         html = with_links(styled, link=targets.in_html, image=targets.image)
@@ -192,7 +193,7 @@ class _Compiler:
         atoms = Atoms(line.text)
         hidden = _without_statement_lines(atoms.hide(line.text), atoms)
         targets = Targets(atoms, self.hosts, self._site_url)
-        text = atoms.show(targets.in_sms(hidden, self._meta.variables), engine_code)
+        text = atoms.show(targets.in_sms(hidden, self._is_link), engine_code)
         return SmsPart(locale, file, targets.found, self._add_made(f"{locale}/sms.txt", text))
 
     def _push(self, locale: str, file: str) -> PushPart:

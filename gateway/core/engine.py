@@ -20,7 +20,7 @@ FUEL = 100_000  # a full mail takes under a thousand
 _GONE_FILTERS = ("safe", "tojson", "pprint", "attr", "indent")
 _GONE_GLOBALS = ("debug", "cycler", "joiner")
 _UNDEFINED = re.compile(r"`([^`]+)` is undefined")
-_DOTTED = re.compile(r"[A-Za-z_]\w*(?:(?:\.[A-Za-z_]\w*)|(?:\['[^'\]]+'\]))*")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\['[^'\]]+'\]|\[\d+\])*")
 _KEY = re.compile(r"\['([^'\]]+)'\]")
 
 
@@ -29,7 +29,8 @@ class Unrenderable(Exception):  # noqa: N818 - a state of the facts, not a fault
 
     `missing` is the dotted name of what is none or unknown (`recipient.name`), where known;
     `is_absent` says that this is the reason. `link` is a refused address, `too_large` says that the
-    text is. `line` is that of the compiled text, 0 where unknown.
+    text is, or the work it asks for; `is_by_author` that no facts at all could help. `line` is that
+    of the compiled text, 0 where unknown.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Unrenderable(Exception):  # noqa: N818 - a state of the facts, not a fault
         is_absent: bool = False,
         link: str = "",
         too_large: bool = False,
+        is_by_author: bool = False,
         line: int = 0,
     ) -> None:
         super().__init__(what)
@@ -48,6 +50,7 @@ class Unrenderable(Exception):  # noqa: N818 - a state of the facts, not a fault
         self.is_absent = is_absent
         self.link = link
         self.too_large = too_large
+        self.is_by_author = is_by_author
         self.line = line
 
 
@@ -169,6 +172,8 @@ def _there(value: Any) -> Any:
 
 def printable(value: Any) -> Any:
     """`value`, or `Unrenderable` for what no text may hold."""
+    if type(value) is str:  # nearly all are, and this runs for everything that is printed
+        return value
     if isinstance(value, dict | list | tuple):
         raise Unrenderable("would print a list or an object")
     return _there(value)
@@ -207,17 +212,34 @@ def _translated(error: minijinja.TemplateError) -> Unrenderable:
     missing = _KEY.sub(r".\1", name) if _DOTTED.fullmatch(name) else ""
     what = f"{name} is not defined" if name else _words(error)
     return Unrenderable(
-        what, missing=missing, is_absent=error.kind == "UndefinedError", line=error.line or 0
+        what,
+        missing=missing,
+        is_absent=error.kind == "UndefinedError",
+        too_large=error.kind == "OutOfFuel",
+        is_by_author=error.kind in _AUTHORS_KINDS,
+        line=error.line or 0,
     )
 
 
 def _words(error: minijinja.TemplateError) -> str:
     """What is wrong, without values: a syntax error's detail holds none, others may."""
-    if error.kind in {"SyntaxError", "UnknownFilter", "UnknownTest", "UnknownFunction"}:
+    if error.kind in _AUTHORS_KINDS:
         return str(error.detail or error.kind)
     return _KINDS.get(error.kind, f"cannot be rendered ({error.kind})")
 
 
+_AUTHORS_KINDS = frozenset(
+    {
+        "SyntaxError",
+        "UnknownFilter",
+        "UnknownTest",
+        "UnknownFunction",
+        "UnknownMethod",
+        "MissingArgument",
+        "TooManyArguments",
+        "TemplateNotFound",
+    }
+)
 _KINDS = {
     "OutOfFuel": "does too much work",
     "InvalidOperation": "does something that its values do not allow",

@@ -30,6 +30,11 @@ _TAG_NAME = re.compile(r"</?\s*([a-zA-Z!][^\s/>]*)")
 _LITERAL_TEXT = re.compile(r"<(style|title)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
 _LINK = re.compile(r"""(<(?:a|area)\b(?:[^>"]|"[^"]*")*?\shref=")([^"]*)(")""")
 _IMAGE = re.compile(r"""(<img\b(?:[^>"]|"[^"]*")*?\ssrc=")([^"]*)(")""")
+# A parser would open the body between a loop's statement and its first row: it is opened before.
+_ROWS_IN_TABLE = re.compile(
+    r"""(<table\b(?:[^>"']|"[^"]*"|'[^']*')*>)(?=(?:\s|<!--.*?-->)*<tr\b)""",
+    re.DOTALL | re.IGNORECASE,
+)
 _REFUSED_TAGS = _words("script iframe object embed form input button base svg math")
 _ADDRESS_ATTRIBUTES = _words(
     "action background cite data formaction href longdesc poster src srcset xlink:href"
@@ -91,7 +96,8 @@ def with_styles(hidden: str, atoms: Atoms) -> str:
     """
     inliner = CSSInliner(keep_at_rules=True, minify_css=True, load_remote_stylesheets=False)
     try:
-        styled = inliner.inline(_statements_as_comments(hidden, atoms))
+        commented = _statements_as_comments(hidden, atoms)
+        styled = inliner.inline(_ROWS_IN_TABLE.sub(r"\1<tbody>", commented))
     except InlineError as error:
         raise MailError(f"the style sheet cannot be read: {error}") from error
     return re.sub(rf"<!--({atoms.found.pattern})-->", r"\1", styled)

@@ -2,7 +2,8 @@
 
 Invariant: expressions and statements were hidden before (atoms) and pass through untouched; raw
 HTML is text; a statement alone on its line is a block of its own, also between list items and
-table rows. A paragraph that is one bold link, `**[Come back](https://…)**`, is the button.
+table rows. A paragraph that is one bold link, `**[Come back](https://…)**` or
+`[**Come back**](https://…)`, is the button.
 The only user of markdown-it.
 """
 
@@ -17,7 +18,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from gateway.core.atoms import Atoms
+from gateway.core.atoms import Atom, Atoms
 
 LinkText = Callable[[str], str]
 """Turns a link target into what stands in the text."""
@@ -25,17 +26,21 @@ LinkText = Callable[[str], str]
 _BARE_LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)'*]", re.IGNORECASE)
 _BREAKS_MANY = re.compile(r"\n{3,}")
 _LISTS = frozenset({"bullet_list", "ordered_list"})
-_BUTTON_SHAPE = ("strong_open", "link_open", "link_close", "strong_close")
+_BUTTON_SHAPES = (
+    ("strong_open", "link_open", "link_close", "strong_close"),
+    ("link_open", "strong_open", "strong_close", "link_close"),
+)
 
 
 class Markdown:
     """One Markdown text with hidden atoms, read once.
 
+    `is_link` tells which expressions print an address: they become links, like a bare address.
     `html()` gives body HTML, `text(link)` the plain twin; both still hold the atoms' words.
     """
 
-    def __init__(self, hidden: str, atoms: Atoms) -> None:
-        self._engine = _engine(atoms)
+    def __init__(self, hidden: str, atoms: Atoms, is_link: Callable[[Atom], bool]) -> None:
+        self._engine = _engine(atoms, is_link)
         tokens = self._engine.parse(hidden)
         self._tokens = _rows_of_statements(_with_buttons(_loops_in_lists(tokens)), atoms)
 
@@ -54,8 +59,9 @@ def tidy(text: str) -> str:
     return _BREAKS_MANY.sub("\n\n", "\n".join(lines)) + "\n"
 
 
-def _engine(atoms: Atoms) -> MarkdownIt:
+def _engine(atoms: Atoms, is_link: Callable[[Atom], bool]) -> MarkdownIt:
     engine = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    find = _BareLinks(atoms, is_link)
     alone = re.compile(rf"(?:{atoms.found.pattern}[ \t]*)+")
 
     def statement(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  # noqa: FBT001
@@ -73,7 +79,7 @@ def _engine(atoms: Atoms) -> MarkdownIt:
     engine.block.ruler.before(
         before, "statement", statement, {"alt": ["paragraph", "reference", "blockquote", "list"]}
     )
-    engine.core.ruler.push("bare_links", lambda state: _link_bare(state.tokens, atoms))
+    engine.core.ruler.push("bare_links", lambda state: _link_bare(state.tokens, find))
     engine.add_render_rule("statement", _write_statement)
     engine.add_render_rule("button", _write_button)
     # Where a link may lead is judged when the template is compiled, with file and line.
@@ -115,32 +121,48 @@ def _write_button(
 # --- what the tokens become before they are written -------------------------------------------
 
 
-def _link_bare(tokens: Sequence[Token], atoms: Atoms) -> None:
+class _BareLinks:
+    """Finds addresses in a plain text, as (start, address) in order."""
+
+    def __init__(self, atoms: Atoms, is_link: Callable[[Atom], bool]) -> None:
+        self._atoms = atoms
+        self._is_link = is_link
+        self._either = re.compile(f"{_BARE_LINK.pattern}|{atoms.found.pattern}", re.IGNORECASE)
+
+    def __call__(self, text: str) -> Iterator[tuple[int, str]]:
+        for match in self._either.finditer(text):
+            word = match.group()
+            if self._atoms.found.fullmatch(word) is None:
+                yield match.start(), self._atoms.whole(word)
+            elif self._is_link(self._atoms.within(word)[0]):
+                yield match.start(), word
+
+
+def _link_bare(tokens: Sequence[Token], find: _BareLinks) -> None:
     """A bare http(s) address in a text is a link: mail clients would make it one, untracked."""
     for token in tokens:
         if token.type == "inline" and token.children:
-            token.children = list(_linked(token.children, atoms))
+            token.children = list(_linked(token.children, find))
 
 
-def _linked(children: Sequence[Token], atoms: Atoms) -> Iterator[Token]:
+def _linked(children: Sequence[Token], find: _BareLinks) -> Iterator[Token]:
     depth = 0
     for child in children:
         depth += {"link_open": 1, "link_close": -1}.get(child.type, 0)
         if child.type == "text" and depth == 0:
-            yield from _split_links(child.content, atoms)
+            yield from _split_links(child.content, find)
         else:
             yield child
 
 
-def _split_links(text: str, atoms: Atoms) -> Iterator[Token]:
+def _split_links(text: str, find: _BareLinks) -> Iterator[Token]:
     end = 0
-    for match in _BARE_LINK.finditer(text):
-        target = atoms.whole(match.group())
-        yield Token("text", "", 0, content=text[end : match.start()])
+    for start, target in find(text):
+        yield Token("text", "", 0, content=text[end:start])
         yield Token("link_open", "a", 1, attrs={"href": target})
         yield Token("text", "", 0, content=target)
         yield Token("link_close", "a", -1)
-        end = match.start() + len(target)
+        end = start + len(target)
     yield Token("text", "", 0, content=text[end:])
 
 
@@ -160,7 +182,7 @@ def _with_buttons(tokens: Sequence[Token]) -> list[Token]:
 def _is_button(inline: Token) -> bool:
     parts = [c for c in inline.children or [] if c.type != "text" or c.content.strip()]
     marks = tuple(part.type for part in (*parts[:2], *parts[-2:]))
-    return marks == _BUTTON_SHAPE and all(part.type != "link_open" for part in parts[2:])
+    return marks in _BUTTON_SHAPES and sum(part.type == "link_open" for part in parts) == 1
 
 
 def _loops_in_lists(tokens: Sequence[Token]) -> list[Token]:

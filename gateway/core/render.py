@@ -29,6 +29,8 @@ from gateway.core.variables import (
 )
 from gateway.errors import RefusedError
 
+__all__ = ["EmailContent", "PushContent", "Rendered", "SmsContent", "Template"]
+
 HTML_BYTES_MAX = 256 * 1024
 TEXT_BYTES_MAX = 100 * 1024
 SMS_CHARS_MAX = 1600

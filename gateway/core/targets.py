@@ -8,7 +8,7 @@ shares the numbers of its HTML.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.core.atoms import Atom, Atoms, engine_code, guarded
 from gateway.core.mail import escaped
@@ -28,6 +28,12 @@ class TargetError(ValueError):
     def __init__(self, what: str, target: str) -> None:
         super().__init__(what)
         self.target = target
+
+
+def prints_link(variables: Mapping[str, VariableSpec]) -> Callable[[Atom], bool]:
+    """Which expressions print an address: the brand's site, or a variable of type url, alone."""
+    links = {f"variables.{name}" for name, spec in variables.items() if spec.type == "url"}
+    return lambda atom: atom.code in links or atom.code == "brand.site_url"
 
 
 class Targets:
@@ -61,8 +67,8 @@ class Targets:
         """What stands in a plain text for an image's address."""
         return self._picture(target, "_picture")
 
-    def in_sms(self, hidden: str, variables: Mapping[str, VariableSpec]) -> str:
-        """An SMS text with its links as calls; a printed variable of type url is a link too."""
+    def in_sms(self, hidden: str, is_link: Callable[[Atom], bool]) -> str:
+        """An SMS text with its links as calls; `is_link` tells which expressions are links too."""
         out, end = [], 0
         for match in _SMS_LINK.finditer(hidden):
             target = self._atoms.whole(match.group())
@@ -71,12 +77,8 @@ class Targets:
         text = "".join(out) + hidden[end:]
 
         def shorter(match: re.Match[str]) -> str:
-            code = self._atoms[int(match.group(1))].code
-            spec = variables.get(code.removeprefix("variables."))
-            is_link = code == "brand.site_url" or (
-                code.startswith("variables.") and spec is not None and spec.type == "url"
-            )
-            return self._word(match.group(), "_short") if is_link else match.group()
+            found = is_link(self._atoms[int(match.group(1))])
+            return self._word(match.group(), "_short") if found else match.group()
 
         return self._atoms.found.sub(shorter, text)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from html import unescape
 
 from channels.contract import Content, EmailContent
+from gateway.core.engine import Unrenderable
 from gateway.core.links import PlainLinks
 from gateway.core.meta import TemplateSource, fault, line_of
 from gateway.core.render import EmailPart, Part, Template
@@ -32,17 +33,18 @@ def tried(template: Template, source: TemplateSource, made: Mapping[str, str]) -
     Raises `TemplateError` for what cannot be rendered with examples, and for a promotional e-mail
     without a way out or a postal address.
     """
-    complete = True
-    for channel, parts in template.parts.items():
-        for part in parts.values():
-            facts = _trial_facts(template, part)
-            contents = [_content(template, source, channel=channel, facts=f) for f in facts]
-            if isinstance(part, EmailPart):
-                lacking = _lacking(template, contents, made[part.html])
-                complete = complete and not lacking
-                if lacking and template.purpose == "promotional":
-                    raise fault(source, part.file, lacking)
-    return replace(template, has_unsubscribe=complete and template.has("email"))
+    complete = template.has("email")
+    places = [(channel, part) for channel, ps in template.parts.items() for part in ps.values()]
+    for channel, part in places:
+        facts = _trial_facts(template, part)
+        contents = [_content(template, source, channel=channel, facts=one) for one in facts]
+        if not isinstance(part, EmailPart):
+            continue
+        lacking = _lacking(template, contents, made[part.html])
+        if lacking and template.purpose == "promotional":
+            raise fault(source, part.file, lacking)
+        complete = complete and not lacking
+    return replace(template, has_unsubscribe=complete)
 
 
 def _trial_facts(template: Template, part: Part) -> tuple[Facts, Facts]:
@@ -57,20 +59,25 @@ def _content(
     try:
         return template.render(channel, facts, _LINKS).content
     except RefusedError as error:
-        if facts.offer is None or _depends_on_request(template, error):
-            return None
         part = template.parts[channel][template.locale_for(channel, facts.recipient["locale"])]
+        if facts.offer is None or _depends_on_request(template, error, source.files[part.file]):
+            return None
         word = error.path.rpartition(".")[2]
         line = line_of(source, part.file, word)
-        raise fault(source, part.file, f"{error.what} ({error.path})", line=line) from error
+        what = error.what.removeprefix(f"{source.id}/{part.file}: ")
+        raise fault(source, part.file, f"{what} ({error.path})", line=line) from error
 
 
-def _depends_on_request(template: Template, error: RefusedError) -> bool:
-    """Whether it is about the inside of something that has no example."""
-    unknown = [name for name, spec in template.variables.items() if spec.example is None]
-    paths = ["$.data.recipient.attributes", *(f"$.data.variables.{name}" for name in unknown)]
-    vague = error.path == "$.data.variables" and bool(unknown)
-    return vague or any(error.path.startswith(path) for path in paths)
+def _depends_on_request(template: Template, error: RefusedError, text: str) -> bool:
+    """Whether it is about something in the text that has no example."""
+    cause = error.__cause__
+    if error.reason == "too_large" or (isinstance(cause, Unrenderable) and cause.is_by_author):
+        return False
+    unknown = [f"variables.{n}" for n, spec in template.variables.items() if spec.example is None]
+    named = [name for name in ("recipient.attributes", *unknown) if name in text]
+    if error.path == "$.data.variables":
+        return bool(named)
+    return any(error.path.startswith(f"$.data.{name}") for name in named)
 
 
 def _lacking(template: Template, contents: list[Content | None], html: str) -> str:

@@ -131,6 +131,9 @@ class RealKafka:
     async def _format(self, node: _Node) -> None:
         process = await asyncio.create_subprocess_exec(
             "java",
+            "-Xmx128m",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
             "-cp",
             f"{self._libs}/*",
             "kafka.tools.StorageTool",
@@ -145,7 +148,9 @@ class RealKafka:
         )
         output, _ = await asyncio.wait_for(process.communicate(), _FORMAT_TIMEOUT_S)
         if process.returncode:
-            raise RuntimeError(f"Kafka's storage cannot be formatted: {output.decode()}")
+            raise RuntimeError(
+                f"Kafka's storage cannot be formatted ({process.returncode}): {output.decode()}"
+            )
 
     def _settings(self, node: _Node) -> str:
         voters = ",".join(f"{n.number}@127.0.0.1:{n.controller_port}" for n in self._nodes)

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httptools
 import msgspec
+
 from support.journal import Call, Journal
 
 _JSON = ("Content-Type", "application/json")

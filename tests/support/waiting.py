@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-GAP_S = 0.02
+GAP_S = 0.05
 
 
 async def until(is_so: Callable[[], object], *, within_s: float, what: str) -> None:

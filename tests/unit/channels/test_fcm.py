@@ -321,6 +321,15 @@ async def test_a_refused_token_is_replaced_once_then_a_human_is_told() -> None:
     assert len(google.exchanges) == 2
 
 
+async def test_a_token_refused_after_one_that_worked_is_bad_luck_again() -> None:
+    """Only two refusals in a row are configuration."""
+    refused = Answer(401, {}, b"")
+    made = channel(Google(refused, TAKEN, refused))
+    assert isinstance(await made.send(PUSH), Deferred)
+    assert isinstance(await made.send(PUSH), Accepted)
+    assert isinstance(await made.send(PUSH), Deferred)
+
+
 @pytest.mark.parametrize(
     ("token", "expected"),
     [

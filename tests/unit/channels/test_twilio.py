@@ -356,6 +356,13 @@ def test_w4_the_content_type_decides_what_is_signed() -> None:
             STATUS.read(request)
 
 
+def test_w4_json_without_a_hash_is_refused_although_its_url_is_signed() -> None:
+    """Nothing would cover the body."""
+    headers = {"content-type": "application/json", "x-twilio-signature": signed(STATUS_URL)}
+    with pytest.raises(BadSignatureError):
+        STATUS.read(WebhookRequest(STATUS_URL, headers, json.dumps(FIELDS).encode(), now()))
+
+
 def test_w4_a_form_with_the_right_hash_and_signature_is_read() -> None:
     """The hash may stand in the URL when it is the body's own."""
     body = urlencode(FIELDS).encode()

@@ -1,0 +1,1 @@
+"""Benchmarks: how fast the gateway is, measured against doing next to nothing, in the same run."""
