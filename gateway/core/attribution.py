@@ -87,8 +87,9 @@ def _window(one: Touched, windows: Mapping[str, timedelta]) -> str:
 
 
 def state_of(*, is_opted_out: bool, has_returned: bool, has_clicked: bool, has_open: bool) -> str:
-    """Where a person stands: returned, opted_out, interested, silent (being written to) or
-    exhausted (nothing more is planned).
+    """Where a person stands: returned, opted_out, interested, silent or exhausted.
+
+    Silent is being written to without an answer; exhausted is that nothing more is planned.
     """
     if has_returned:
         return "returned"

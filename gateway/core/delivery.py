@@ -246,8 +246,6 @@ def first_targets(plan: Plan, position: int) -> str:
     return PENDING * len(route.subjects) if route.channel == "push" else ""
 
 
-
-
 def target_after(outcome: Outcome) -> str:
     """How one device stands after its attempt, as one letter."""
     match outcome:

@@ -6,13 +6,15 @@ asks inside the transaction that makes the claim, so an answer is never older th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from gateway.core.places import Place
 from gateway.core.plan import Plan, Route
 from gateway.core.policy import Cap, Touch, capped
+from gateway.core.quiet import QuietRules, quiet_until
 
 
 class Cause(StrEnum):
@@ -56,9 +58,7 @@ WEIGHT = (
 ADDRESS_CAUSES = frozenset({Cause.BOUNCE, Cause.DEAD_TOKEN, Cause.COMPLAINT})
 """Causes that speak of the address, not of what the person wants."""
 
-EVERYTHING = frozenset(
-    {Cause.STOP, Cause.PROVIDER, Cause.BOUNCE, Cause.DEAD_TOKEN, Cause.ERASED}
-)
+EVERYTHING = frozenset({Cause.STOP, Cause.PROVIDER, Cause.BOUNCE, Cause.DEAD_TOKEN, Cause.ERASED})
 """Causes that also hold back transactional messages."""
 
 
@@ -118,18 +118,12 @@ class End:
 Answer = Go | End
 
 
-QuietUntil = Callable[[Sequence[str], str | None, str, datetime], datetime | None]
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the gates go by: the policy's caps and quiet hours, and whether SMS needs proof.
-
-    `quiet_until` answers, for zones, region, channel and now, when a message may go, None for now.
-    """
+    """What the gates go by: the policy's caps and quiet hours, and whether SMS needs proof."""
 
     caps: tuple[Cap, ...] = ()
-    quiet_until: QuietUntil | None = None
+    quiet: QuietRules | None = None
     needs_sms_proof: bool = False
 
 
@@ -192,7 +186,7 @@ def _shut(
         return None
     if rules.needs_sms_proof and route.channel == "sms" and not _proven(plan, route, known):
         return Reason.CONSENT, Gate("consent", Reason.CONSENT.value, "sms: no proof of consent")
-    cap = capped(rules.caps, known.touches, route.channel, now)
+    cap = capped(rules.caps, known.touches, channel=route.channel, now=now)
     if cap is not None:
         detail = f"{route.channel}: {cap.max} in {cap.window}"
         return Reason.FREQUENCY_CAP, Gate("cap", Reason.FREQUENCY_CAP.value, detail)
@@ -210,9 +204,10 @@ def _proven(plan: Plan, route: Route, known: Known) -> bool:
 def _due(plan: Plan, route: Route, rules: Rules, *, now: datetime) -> datetime:
     """When a message may go out on an open route: after `not_before`, outside quiet hours."""
     due = max(now, plan.not_before or now)
-    if rules.quiet_until is None or not plan.is_promotional:
+    if rules.quiet is None or not plan.is_promotional:
         return due
-    return rules.quiet_until(plan.zones, plan.region, route.channel, due) or due
+    place = Place(plan.zones, plan.countries, plan.region)
+    return quiet_until(rules.quiet, place, channel=route.channel, now=due) or due
 
 
 def closed(plan: Plan, route: Route, standings: Standings) -> Standing | None:

@@ -16,8 +16,9 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """Treated minus held out, as a share of people; `relative` is None where nobody held out
-    returned.
+    """Treated minus held out, as a share of people.
+
+    `relative` is None where nobody who was held out returned.
     """
 
     absolute: float

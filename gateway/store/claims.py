@@ -16,7 +16,7 @@ from gateway.core.delivery import Claim, State
 from gateway.core.facts import EventType
 from gateway.core.gates import Answer, End, Gate, Go, Known, Reason, Rules
 from gateway.core.plan import Plan, unpack
-from gateway.core.policy import Touch
+from gateway.core.policy import Touch, lookback
 from gateway.core.request import SendData
 from gateway.core.wire import decode_stored
 from gateway.store.contract import Claimed, Coupon
@@ -97,17 +97,17 @@ def known_of(plans: Sequence[Plan], rules: Rules, *, now: datetime) -> Script[Ma
     standings = yield from standings_for(key for plan in plans for key in gates.subjects(plan))
     touches: defaultdict[str, list[Touch]] = defaultdict(list)
     if rules.caps:
-        since = to_ms(now - max(cap.window for cap in rules.caps))
+        since = to_ms(now - lookback(rules.caps))
         people = sorted({plan.recipient_id for plan in plans if plan.is_promotional})
         for person, channel, at in (yield Ask("touches", [(one, since) for one in people])):
-            touches[person].append(Touch(channel, from_ms(at)))
+            touches[person].append((channel, from_ms(at)))
     return {plan.send_id: Known(standings, touches[plan.recipient_id]) for plan in plans}
 
 
 def _touch(known: Known, one: Claim, now: datetime) -> None:
     """What was just claimed counts for the person's next delivery in this transaction."""
     if one.plan.is_promotional and isinstance(known.touches, list):
-        known.touches.append(Touch(one.channel, now))
+        known.touches.append((one.channel, now))
 
 
 def _claim_one(
@@ -271,6 +271,14 @@ def expire(*, now: datetime, limit: int) -> Script[int]:
         one = due_of(row, until=now)
         yield from close(one, ended(Reason.EXPIRED, "while it waited"), now=now)
     return len(found)
+
+
+def plan_fallback(plan: Plan, position: int, delivery_seq: int, *, now: datetime) -> Script[None]:
+    """Note when the next channel's turn comes, where the request asks for that."""
+    if plan.fallback_after_s is None or position + 1 >= len(plan.routes):
+        return
+    due = now + timedelta(seconds=plan.fallback_after_s)
+    yield Tell("fall_back_at", [(delivery_seq, to_ms(due))])
 
 
 def fall_back(*, now: datetime, limit: int, rules: Rules) -> Script[int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from gateway.core import facts, ids
 from gateway.core.attribution import Credit, Touched, credit
-from gateway.core.engagement import EventType, Fact
+from gateway.core.engagement import Fact
 from gateway.core.gates import Reason
 from gateway.core.plan import unpack
 from gateway.core.request import ConversionData
@@ -69,34 +69,17 @@ def _conversion_row(name: str, data: ConversionData, found: Credit | None) -> Ro
 
 
 def _fact(name: str, data: ConversionData, found: Credit) -> Fact:
-    touched, value = found.touched, data.value
-    plan = touched.plan
-    more: dict[str, str | None] = {
-        "reason": data.kind,
-        "value": value.amount if value else None,
-        "currency": value.currency if value else None,
-        "window": found.window,
-        "coupon_code": data.coupon_code,
-        "detail": found.by,
-    }
-    if touched.is_holdout:
-        return facts.of_holdout(plan, at=data.occurred_at, name=(name,), **more)
-    return facts.of_delivery(
-        plan,
+    touched = found.touched
+    return facts.of_conversion(
+        touched.plan,
         touched.position,
-        EventType.ATTRIBUTED,
         at=data.occurred_at,
-        name=(name,),
-        attributed_to=plan.delivery_id(touched.position),
-        **more,
+        name=name,
+        conversion=data,
+        credit=found,
     )
 
 
 def conversion_name(source: str, event_id: str) -> str:
     """What makes a conversion one: its CloudEvent's identity."""
     return ids.send_id(source, event_id)
-
-
-def returned(recipient_id: str) -> Script[Sequence[Row]]:
-    """What a person did since they came back."""
-    return (yield Ask("conversions_of_person", [(recipient_id,)]))

@@ -56,16 +56,17 @@ def _expires_at(plan: Plan, now: datetime) -> datetime | None:
     return min(ends, default=None)
 
 
-def issue(claim: Claim, *, at: datetime) -> Script[None]:
+def issue_of(plan: Plan, send_seq: int, position: int, *, at: datetime) -> Script[None]:
     """The message was taken: the code is the person's, and that is told once."""
-    plan = claim.plan
+    if plan.pool is None:
+        return
     mine = yield Ask("coupon_of_person", [(plan.recipient_id, plan.campaign, plan.pool)])
     if not mine or mine[0][1] != RESERVED:
         return
     code, _, until, _ = mine[0]
-    yield Tell("issue_coupons", [(code, to_ms(at), until, claim.send_seq, claim.position)])
-    fact = _fact(plan, claim.position, EventType.COUPON_ISSUED, code, at=at)
-    yield from tell_facts([(claim.send_seq, fact)])
+    yield Tell("issue_coupons", [(code, to_ms(at), until, send_seq, position)])
+    fact = _fact(plan, position, EventType.COUPON_ISSUED, code, at=at)
+    yield from tell_facts([(send_seq, fact)])
 
 
 def give_back(claim: Claim) -> Script[None]:
@@ -84,9 +85,7 @@ def return_bounced(plan: Plan) -> Script[None]:
     yield Tell("move_coupons", rows)
 
 
-def redeem(
-    code: str, *, order_id: str, value: Money | None, now: datetime
-) -> Script[Redemption]:
+def redeem(code: str, *, order_id: str, value: Money | None, now: datetime) -> Script[Redemption]:
     """Redeem a code once; the same order may ask again."""
     found = yield Ask("coupon", [(code,)])
     if not found:

@@ -20,9 +20,7 @@ def seen_at(
     armed send of a person takes the place, so many presence events send one message.
     """
     rows = yield Ask("armed_of_person", [(recipient_id,)])
-    cooling = {
-        place for place, _ in (yield Ask("cooldowns", [(recipient_id, to_ms(now))]))
-    }
+    cooling = {place for place, _ in (yield Ask("cooldowns", [(recipient_id, to_ms(now))]))}
     due: list[Row] = []
     taken: list[Row] = []
     going: list[str] = []

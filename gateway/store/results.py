@@ -20,9 +20,7 @@ COUNTED = ("targeted", "sent", "delivered", "opened", "clicked", "unsubscribed",
 class Leaf:
     """People of one group by what became of them, and what they spent."""
 
-    people: dict[str, set[str]] = field(
-        default_factory=lambda: {name: set() for name in COUNTED}
-    )
+    people: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in COUNTED})
     revenue: dict[str, Decimal] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

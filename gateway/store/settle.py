@@ -15,13 +15,14 @@ from gateway.core.facts import EventType, Fact
 from gateway.core.gates import Cause, Go, Rules
 from gateway.core.plan import Plan, unpack
 from gateway.store import coupons
-from gateway.store.claims import known_of, next_delivery
+from gateway.store.claims import known_of, next_delivery, plan_fallback
 from gateway.store.consent import tell_changes
 from gateway.store.contract import Change
 from gateway.store.rows import tell_facts
 from gateway.store.script import Ask, Row, Script, Tell, to_ms, to_ms_or_none
 
 Told = list[tuple[int | None, Fact]]
+
 
 def settle(
     batch: Sequence[Tried], *, doubt_wait: timedelta, now: datetime, rules: Rules
@@ -126,11 +127,8 @@ def _after(tried: Tried, verdict: Verdict, *, now: datetime, rules: Rules) -> Sc
 
 def _after_sent(tried: Tried, *, now: datetime) -> Script[None]:
     one = tried.claim
-    if one.plan.pool is not None:
-        yield from coupons.issue(one, at=tried.ended_at)
-    if one.plan.fallback_after_s is not None and one.position + 1 < len(one.plan.routes):
-        due = now + timedelta(seconds=one.plan.fallback_after_s)
-        yield Tell("fall_back_at", [(one.delivery_seq, to_ms(due))])
+    yield from coupons.issue_of(one.plan, one.send_seq, one.position, at=tried.ended_at)
+    yield from plan_fallback(one.plan, one.position, one.delivery_seq, now=now)
 
 
 def _suppressions(tried: Tried, verdict: Verdict) -> list[Change]:
@@ -199,4 +197,3 @@ def _doubt_end(
         reason="in_doubt",
     )  # fmt: skip
     return (seq, State.UNKNOWN.value, None, targets, "in_doubt"), fact
-

@@ -50,9 +50,7 @@ def cancel_request(source: str, request_id: str, *, now: datetime) -> Script[lis
     return (yield from stop(rows, Reason.CANCELLED, now=now))
 
 
-def cancel_campaign(
-    campaign: str, recipient_id: str | None, *, now: datetime
-) -> Script[list[str]]:
+def cancel_campaign(campaign: str, recipient_id: str | None, *, now: datetime) -> Script[list[str]]:
     """Stop what waits of a campaign: all of it, or one person's part. Some at a time."""
     if recipient_id is None:
         rows = yield Ask("open_of_campaign", [(campaign, SOME)])

@@ -30,6 +30,7 @@ from gateway.core.delivery import Claim, Tried
 from gateway.core.engagement import EventType
 from gateway.core.gates import Cause
 from gateway.store.contract import Answer, Change, Hit, Refusal, Store
+from gateway.store.scripted import Conduct
 from gateway.store.sqlite import SqliteStore
 
 CLAIM_FOR = timedelta(seconds=90)
@@ -42,7 +43,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Open the store under test; a file can be opened again after it was closed."""
     path = ":memory:" if request.param == "memory" else str(tmp_path / "store.db")
     clock = ManualClock(NOW)
-    return lambda: SqliteStore(path, clock=clock, doubt_wait=WAIT)
+    return lambda: SqliteStore(path, clock=clock, conduct=Conduct(WAIT))
 
 
 @pytest.fixture
