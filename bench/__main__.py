@@ -6,12 +6,23 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import redirect_stdout
 
 from bench import pipeline, render, store, transport
 from bench.figures import Comparison
 from bench.places import MeasurementError, measured_core, serving_core
+
+Compare = Callable[[int, float], Awaitable[Sequence[Comparison]]]
+
+
+def _benches() -> dict[str, Compare]:
+    return {
+        "pipeline": pipeline.compare,
+        "transport": transport.compare,
+        "render": render.compare,
+        "store": store.compare,
+    }
 
 
 def _arguments() -> argparse.Namespace:
@@ -28,18 +39,11 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _benches() -> dict[str, object]:
-    return {module.__name__.partition(".")[2]: module for module in _MODULES}
-
-
-_MODULES = (pipeline, transport, render, store)
-
-
 async def _run(given: argparse.Namespace) -> Sequence[Comparison]:
     found: list[Comparison] = []
-    benches = {module.__name__.partition(".")[2]: module for module in _MODULES}
+    benches = _benches()
     for name in given.names or benches:
-        for comparison in await benches[name].compare(given.pairs, given.seconds):
+        for comparison in await benches[name](given.pairs, given.seconds):
             print(comparison.text(), end="\n\n", flush=True)
             found.append(comparison)
     return found

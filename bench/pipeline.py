@@ -27,6 +27,12 @@ TRIAL_COUNT = 2000
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    rate: Rate
+    body_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Stage:
     bootstrap: str
     sink: Sink
@@ -38,27 +44,32 @@ async def compare(pairs: int, seconds: float) -> Sequence[Comparison]:
         async with running_sink() as sink, EmbeddedBroker(_topics(pairs)) as bootstrap:
             stage = _Stage(bootstrap, sink)
             trial = await _round(stage, 0, dict.fromkeys(KINDS, TRIAL_COUNT))
-            counts = {kind: _count_for(rate, seconds) for kind, rate in trial.items()}
+            counts = {kind: _count_for(run.rate, seconds) for kind, run in trial.items()}
             rounds = []
             for number in range(1, pairs + 1):
                 rounds.append(await _round(stage, number, counts))
                 _tell(number, rounds[-1])
-            await _tell_sizes(sink)
+    _tell_sizes(trial["gateway"])
     return [
         Comparison(
             "P1",
             "whole gateway",
             "bare aiohttp loop",
-            [Pair(one["gateway"], one["bare-aiohttp"], one["bare-lean"]) for one in rounds],
+            [_pair(one, "bare-aiohttp", "bare-lean") for one in rounds],
             state="bare lean loop",
         ),
         Comparison(
             "P2",
             "whole gateway",
             "bare lean loop",
-            [Pair(one["gateway"], one["bare-lean"]) for one in rounds],
+            [_pair(one, "bare-lean") for one in rounds],
         ),
     ]
+
+
+def _pair(runs: dict[str, _Run], theirs: str, state: str | None = None) -> Pair:
+    machine = None if state is None else runs[state].rate
+    return Pair(runs["gateway"].rate, runs[theirs].rate, machine)
 
 
 def _topics(pairs: int) -> dict[str, int]:
@@ -74,16 +85,16 @@ def _count_for(rate: Rate, seconds: float) -> int:
     return max(TRIAL_COUNT, min(requests.records_max(), int(rate.per_s * seconds)))
 
 
-async def _round(stage: _Stage, number: int, counts: dict[str, int]) -> dict[str, Rate]:
+async def _round(stage: _Stage, number: int, counts: dict[str, int]) -> dict[str, _Run]:
     # The order alternates, so that neither side always has the better half of a drift.
     order = KINDS if number % 2 else tuple(reversed(KINDS))
     return {kind: await _run(stage, kind, number, count=counts[kind]) for kind in order}
 
 
-async def _run(stage: _Stage, kind: str, number: int, *, count: int) -> Rate:
+async def _run(stage: _Stage, kind: str, number: int, *, count: int) -> _Run:
     topic, outcomes = _names(kind, number)
     await requests.fill(stage.bootstrap, topic, count)
-    posts_before, _ = await stage.sink.taken()
+    posts_before, bytes_before = await stage.sink.taken()
     found = await measured(
         kind,
         {
@@ -94,7 +105,7 @@ async def _run(stage: _Stage, kind: str, number: int, *, count: int) -> Rate:
             "count": count,
         },
     )
-    posts, _ = await stage.sink.taken()
+    posts, body_bytes = await stage.sink.taken()
     told, committed = await _offsets(stage.bootstrap, topic, outcomes)
     # An outcome may be told twice (the outbox promises at least once), a mail not.
     if (posts - posts_before, committed) != (count, count) or told < count:
@@ -104,7 +115,7 @@ async def _run(stage: _Stage, kind: str, number: int, *, count: int) -> Rate:
         )
     if told > count:
         print(f"{kind}: {told - count} of {count} outcomes were told twice")
-    return rate_of(found)
+    return _Run(rate_of(found), (body_bytes - bytes_before) / count)
 
 
 async def _offsets(bootstrap: str, topic: str, outcomes: str) -> tuple[int, int]:
@@ -121,13 +132,11 @@ async def _offsets(bootstrap: str, topic: str, outcomes: str) -> tuple[int, int]
     return told, committed
 
 
-def _tell(number: int, rates: dict[str, Rate]) -> None:
-    told = "  ".join(f"{kind} {rates[kind].text()}" for kind in KINDS)
-    ratio = rates["gateway"].per_s / rates["bare-aiohttp"].per_s
-    print(f"pipeline {number}: {told}  ratio {ratio:.3f}", flush=True)
+def _tell(number: int, runs: dict[str, _Run]) -> None:
+    told = "  ".join(f"{kind} {runs[kind].rate.text()}" for kind in KINDS)
+    print(f"pipeline {number}: {told}  ratio {_pair(runs, KINDS[0]).ratio:.3f}", flush=True)
 
 
-async def _tell_sizes(sink: Sink) -> None:
-    posts, body_bytes = await sink.taken()
+def _tell_sizes(run: _Run) -> None:
     key, value = requests.request("00000000", 0)
-    print(f"request {len(key) + len(value)} bytes, mean body {body_bytes / posts:,.0f} bytes")
+    print(f"a request has {len(key) + len(value)} bytes, our body {run.body_bytes:,.0f} bytes")

@@ -22,7 +22,7 @@ from bench.figures import Rate
 from bench.places import Stopwatch
 from gateway import app, config
 from gateway.bus.contract import Batch, Outgoing
-from gateway.bus.kafka import KafkaOptions, KafkaSink, KafkaSource
+from gateway.bus.kafka import KafkaOptions
 from gateway.clock import Clock
 from gateway.telemetry import log_to_stderr
 
@@ -56,7 +56,7 @@ class _Progress:
             self.done.set_result(self.watch.stop(self._published))
 
 
-class _TimedSource(KafkaSource):
+class _TimedSource(app.KafkaSource):
     def __init__(self, progress: _Progress, options: KafkaOptions, clock: Clock) -> None:
         super().__init__(options, clock)
         self._progress = progress
@@ -67,7 +67,7 @@ class _TimedSource(KafkaSource):
             yield batch
 
 
-class _CountingSink(KafkaSink):
+class _CountingSink(app.KafkaSink):
     def __init__(self, progress: _Progress, options: KafkaOptions, clock: Clock) -> None:
         super().__init__(options, clock)
         self._progress = progress

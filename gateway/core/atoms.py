@@ -49,6 +49,8 @@ _TOKEN = re.compile(
 _TRIM = re.compile(r"^[-+]|[-+]$")  # whitespace control, `{{- x -}}`
 _ENDS = _words("endif endfor endset endwith endfilter endmacro endcall")
 _MIDDLES = frozenset({"else", "elif"})
+_ADDRESS = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
+_BEHIND = ".,;:!?)'*]"
 _JOINS = frozenset({"~"})
 _PIPES = frozenset({"|"})
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
@@ -144,6 +146,25 @@ class Atoms:
             elif atom.is_statement and verb in STATEMENTS and f"end{verb}" in _ENDS:
                 opened.append(match.start())
         return text[: opened[0]] if opened else text
+
+    def addresses(self, text: str, is_link: Callable[[Atom], bool]) -> list[tuple[int, str]]:
+        """Where bare http(s) addresses stand in `text`, as (start, address) in order.
+
+        An address goes on to the next blank, without the punctuation behind it; an expression that
+        `is_link` knows to print one counts as well.
+        """
+        spans: list[tuple[int, str]] = []
+        position = 0
+        while match := _ADDRESS.search(text, position):
+            address = self.whole(match.group()).rstrip(_BEHIND)
+            position = match.start() + len(address)
+            spans.append((match.start(), address))
+        inside = [range(start, start + len(address)) for start, address in spans]
+        for match in self.found.finditer(text):
+            within = any(match.start() in span for span in inside)
+            if not within and is_link(self._atoms[int(match.group(1))]):
+                spans.append((match.start(), match.group()))
+        return sorted(spans)
 
     def line_at(self, text: str, position: int) -> int:
         """The line in the source of a position in hidden text."""

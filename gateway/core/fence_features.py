@@ -28,6 +28,8 @@ RADIUS_M_MAX: Final = 100_000
 
 # An edge over more than half the map cannot be told from one the other way round.
 EDGE_DEG_MAX: Final = 180.0
+_NOT_A_NAME: Final = f"is not a string of 1 to {NAME_MAX} characters, none of them null"
+_NOT_A_TITLE: Final = f"is not a string of 1 to {TITLE_MAX} characters, none of them null"
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 
 
@@ -57,7 +59,7 @@ def parse_feature(
 
 
 def parse_collection(document: object, *, zones: frozenset[str]) -> list[Fence]:
-    """Fences from a GeoJSON FeatureCollection; no two may have one id. Raises as `parse_feature`."""
+    """Fences from a GeoJSON FeatureCollection, no two with one id; raises as `parse_feature`."""
     collection = _object(document, "$")
     _check_type(collection, "FeatureCollection", "$")
     fences: dict[str, Fence] = {}
@@ -189,13 +191,12 @@ def _written_ring(ring: Ring) -> list[list[float]]:
 
 
 def _id(feature: Mapping[str, Any], route_id: str | None, at: str) -> str:
-    if route_id is None:
-        fence_id = _member(feature, "id", at)
-    else:
-        fence_id = feature.get("id", route_id)
+    fence_id = feature.get("id")
+    if fence_id is None:
+        fence_id = _member(feature, "id", at) if route_id is None else route_id
     where = step(at, "id")
     if not _is_text(fence_id, NAME_MAX):
-        _refuse(where, f"is not a string of 1 to {NAME_MAX} characters")
+        _refuse(where, _NOT_A_NAME)
     if route_id is not None and fence_id != route_id:
         _refuse(where, "is not the id in the address")
     return str(fence_id)
@@ -209,7 +210,7 @@ def _properties(feature: Mapping[str, Any], at: str) -> Mapping[str, Any]:
 def _title(properties: Mapping[str, Any], where: str) -> str | None:
     title = properties.get("name")
     if title is not None and not _is_text(title, TITLE_MAX):
-        _refuse(step(where, "name"), f"is not a string of 1 to {TITLE_MAX} characters")
+        _refuse(step(where, "name"), _NOT_A_TITLE)
     return title
 
 
@@ -223,7 +224,7 @@ def _groups(properties: Mapping[str, Any], where: str) -> tuple[str, ...]:
         _refuse(where, f"has more than {GROUPS_MAX} names")
     for number, group in enumerate(groups):
         if not _is_text(group, NAME_MAX):
-            _refuse(step(where, number), f"is not a string of 1 to {NAME_MAX} characters")
+            _refuse(step(where, number), _NOT_A_NAME)
     return tuple(dict.fromkeys(groups))
 
 
@@ -323,4 +324,4 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text(value: object, length_max: int) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= length_max
+    return isinstance(value, str) and 1 <= len(value) <= length_max and "\0" not in value

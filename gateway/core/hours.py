@@ -6,7 +6,6 @@ with the local time and answer in it. What makes local times jump is `quiet.py`'
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -57,11 +56,15 @@ class Hours:
 
     def allow(self, local: datetime) -> bool:
         """Whether a local time is allowed; of the time only the wall clock counts."""
+        return self.closes(local) is not None
+
+    def closes(self, local: datetime) -> int | None:
+        """The minute of its day at which an allowed local time ends to be so; None in quiet."""
         minute = local.hour * 60 + local.minute
         for start, end in self.days[local.weekday()]:
             if start <= minute < end:
-                return not self.holidays or not self.holidays.has(local.date())
-        return False
+                return None if self.holidays and self.holidays.has(local.date()) else end
+        return None
 
     def next_allowed(self, local: datetime) -> datetime | None:
         """The first allowed naive local time from `local` on; None within `LOOKAHEAD_DAYS`."""
@@ -84,10 +87,9 @@ class Hours:
 def all_but(start: time, end: time) -> Hours:
     """Every day but from `start` to before `end`, over midnight when `end` is not later."""
     quiet_from, quiet_to = _minute(start), _minute(end)
+    day: Day = ((quiet_to, quiet_from),)
     if quiet_from < quiet_to:
         day = ((0, quiet_from), (quiet_to, DAY_MINUTES))
-    else:
-        day = ((quiet_to, quiet_from),)
     return Hours((tuple(span for span in day if span[0] < span[1]),) * 7)
 
 
@@ -102,7 +104,6 @@ def joined(spans: Iterable[Minutes]) -> Day:
     return tuple(out)
 
 
-@functools.lru_cache(maxsize=64)
 def easter(year: int) -> date:
     """Easter Sunday of the Gregorian calendar (the rule of Meeus, Jones and Butcher)."""
     century, of_century = divmod(year, 100)

@@ -20,6 +20,8 @@ from babel.numbers import format_currency, format_percent
 LOCALE_NAME = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 DATE_STYLES = frozenset({"short", "medium", "long", "full"})
 _REMEMBERED = 4096
+# CLDR sets a space between a code and the digits beside it; babel leaves that out: DKK50.00.
+_CODE_THEN_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 
 def matched(wanted: str | None, offered: Collection[str], default: str) -> str:
@@ -104,7 +106,8 @@ def _locale(key: str) -> Locale:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _money(amount: str, currency: str, locale: str) -> str:
-    return format_currency(_decimal(amount), currency, locale=_locale(locale))
+    written = format_currency(_decimal(amount), currency, locale=_locale(locale))
+    return _CODE_THEN_DIGIT.sub("\u00a0", written)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -23,7 +23,8 @@ from gateway.core.atoms import Atom, Atoms
 LinkText = Callable[[str], str]
 """Turns a link target into what stands in the text."""
 
-_BARE_LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)'*]", re.IGNORECASE)
+_Find = Callable[[str], list[tuple[int, str]]]
+
 _BREAKS_MANY = re.compile(r"\n{3,}")
 _LISTS = frozenset({"bullet_list", "ordered_list"})
 _BUTTON_SHAPES = (
@@ -61,7 +62,10 @@ def tidy(text: str) -> str:
 
 def _engine(atoms: Atoms, is_link: Callable[[Atom], bool]) -> MarkdownIt:
     engine = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    find = _BareLinks(atoms, is_link)
+
+    def find(text: str) -> list[tuple[int, str]]:
+        return atoms.addresses(text, is_link)
+
     alone = re.compile(rf"(?:{atoms.found.pattern}[ \t]*)+")
 
     def statement(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  # noqa: FBT001
@@ -121,31 +125,14 @@ def _write_button(
 # --- what the tokens become before they are written -------------------------------------------
 
 
-class _BareLinks:
-    """Finds addresses in a plain text, as (start, address) in order."""
-
-    def __init__(self, atoms: Atoms, is_link: Callable[[Atom], bool]) -> None:
-        self._atoms = atoms
-        self._is_link = is_link
-        self._either = re.compile(f"{_BARE_LINK.pattern}|{atoms.found.pattern}", re.IGNORECASE)
-
-    def __call__(self, text: str) -> Iterator[tuple[int, str]]:
-        for match in self._either.finditer(text):
-            word = match.group()
-            if self._atoms.found.fullmatch(word) is None:
-                yield match.start(), self._atoms.whole(word)
-            elif self._is_link(self._atoms.within(word)[0]):
-                yield match.start(), word
-
-
-def _link_bare(tokens: Sequence[Token], find: _BareLinks) -> None:
+def _link_bare(tokens: Sequence[Token], find: _Find) -> None:
     """A bare http(s) address in a text is a link: mail clients would make it one, untracked."""
     for token in tokens:
         if token.type == "inline" and token.children:
             token.children = list(_linked(token.children, find))
 
 
-def _linked(children: Sequence[Token], find: _BareLinks) -> Iterator[Token]:
+def _linked(children: Sequence[Token], find: _Find) -> Iterator[Token]:
     depth = 0
     for child in children:
         depth += {"link_open": 1, "link_close": -1}.get(child.type, 0)
@@ -155,7 +142,7 @@ def _linked(children: Sequence[Token], find: _BareLinks) -> Iterator[Token]:
             yield child
 
 
-def _split_links(text: str, find: _BareLinks) -> Iterator[Token]:
+def _split_links(text: str, find: _Find) -> Iterator[Token]:
     end = 0
     for start, target in find(text):
         yield Token("text", "", 0, content=text[end:start])

@@ -16,6 +16,7 @@ import phonenumbers
 from phonenumbers import timezone as number_zones
 
 NOWHERE: Final = ("UTC",)
+REGION_LENGTH_MAX: Final = 3  # as ISO 3166-2 has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ def place_of(
 
     The law is that of the stated country, else of the number's, else of the time zone's.
     """
-    zones = zones_of(atlas, timezone=timezone, country=country, phone=phone)
-    if country:
-        countries: tuple[str, ...] = (country,)
-    elif not (countries := countries_of_number(atlas, phone)) and timezone in atlas.country_of:
+    stated = (country,) if country else ()
+    countries = stated or countries_of_number(atlas, phone)
+    zones = _stated_zones(atlas, timezone, country) or _possible_zones(atlas, countries, phone)
+    if not countries and timezone is not None and timezone in atlas.country_of:
         countries = (atlas.country_of[timezone],)
     return Place(zones, countries, _region(region))
 
@@ -73,13 +74,8 @@ def zones_of(
     atlas: Atlas, *, timezone: str | None, country: str | None, phone: str | None
 ) -> tuple[str, ...]:
     """The person's zone, else all of the country, else all of the number's country, else UTC."""
-    if timezone in atlas.names and timezone is not None:
-        return (timezone,)
-    if country in atlas.zones_by_country and country is not None:
-        return atlas.zones_by_country[country]
-    found = (atlas.zones_by_country[code] for code in countries_of_number(atlas, phone))
-    zones = tuple(zone for group in found for zone in group)
-    return zones or _zones_of_number(atlas, phone) or NOWHERE
+    stated = _stated_zones(atlas, timezone, country)
+    return stated or _possible_zones(atlas, countries_of_number(atlas, phone), phone)
 
 
 def countries_of_number(atlas: Atlas, phone: str | None) -> tuple[str, ...]:
@@ -88,10 +84,21 @@ def countries_of_number(atlas: Atlas, phone: str | None) -> tuple[str, ...]:
     if number is None:
         return ()
     code = phonenumbers.region_code_for_number(number)
-    if code in atlas.zones_by_country and code is not None:
+    if code is not None and code in atlas.zones_by_country:
         return (code,)
     sharing = phonenumbers.region_codes_for_country_code(number.country_code or 0)
     return tuple(code for code in sharing if code in atlas.zones_by_country)
+
+
+def _stated_zones(atlas: Atlas, timezone: str | None, country: str | None) -> tuple[str, ...]:
+    if timezone is not None and timezone in atlas.names:
+        return (timezone,)
+    return atlas.zones_by_country.get(country or "", ())
+
+
+def _possible_zones(atlas: Atlas, countries: Iterable[str], phone: str | None) -> tuple[str, ...]:
+    zones = tuple(zone for code in countries for zone in atlas.zones_by_country.get(code, ()))
+    return zones or _zones_of_number(atlas, phone) or NOWHERE
 
 
 def _zones_of_number(atlas: Atlas, phone: str | None) -> tuple[str, ...]:
@@ -109,4 +116,5 @@ def _parsed(phone: str | None) -> phonenumbers.PhoneNumber | None:
 
 
 def _region(value: object) -> str:
-    return value.strip().upper().rpartition("-")[2] if isinstance(value, str) else ""
+    code = value.strip().upper().rpartition("-")[2] if isinstance(value, str) else ""
+    return code if len(code) <= REGION_LENGTH_MAX else ""

@@ -7,7 +7,7 @@ plain arithmetic, so a wait goes from change to change. Zones come from the atla
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from gateway.core.hours import LOOKAHEAD_DAYS, Hours, all_but
@@ -19,6 +19,7 @@ HORIZON: Final = timedelta(days=LOOKAHEAD_DAYS)
 _STEP: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
 _PREPARED_MAX: Final = 4096
+_NEVER: Final = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 Clock = tuple[tzinfo, Hours]
 """One wall clock that the person may live by, and what is allowed on it."""
@@ -36,6 +37,27 @@ class QuietRules:
         self._regions = laws.regions
         self._atlas = atlas
         self._prepared: dict[tuple[Place, str], tuple[Clock, ...]] = {}
+        self._open: dict[tuple[Place, str], tuple[datetime, datetime]] = {}
+
+    def allow(self, place: Place, channel: str, *, now: datetime) -> bool:
+        """Whether a channel may be used at a place now.
+
+        Most people of a campaign share a few places, and a yes holds for hours: it is kept with
+        the time until which it surely holds.
+        """
+        since, until = self._open.get((place, channel), _NEVER)
+        if since <= now < until:
+            return True
+        until = now + _STEP
+        for zone, hours in self.clocks(place, channel):
+            closes_at = _closes_at(zone, hours, now)
+            if closes_at is None:
+                return False
+            until = min(until, closes_at)
+        if len(self._open) >= _PREPARED_MAX:
+            self._open.clear()
+        self._open[place, channel] = (now, until)
+        return True
 
     def clocks(self, place: Place, channel: str) -> tuple[Clock, ...]:
         """The clocks that restrict a channel at a place; none when it has no quiet hours."""
@@ -77,11 +99,27 @@ def quiet_until(rules: QuietRules, place: Place, *, channel: str, now: datetime)
     Where no instant of the next `HORIZON` is allowed on all clocks at once, the answer is the end
     of it: ask again then.
     """
-    clocks = rules.clocks(place, channel)
-    for zone, hours in clocks:
-        if not hours.allow(now.astimezone(zone)):
-            return _first_allowed(clocks, now)
-    return None
+    if rules.allow(place, channel, now=now):
+        return None
+    return _first_allowed(rules.clocks(place, channel), now)
+
+
+def _closes_at(zone: tzinfo, hours: Hours, at: datetime) -> datetime | None:
+    """Until when `at` surely stays allowed on one clock; None if it is not."""
+    local = at.astimezone(zone)
+    minute = hours.closes(local)
+    if minute is None:
+        return None
+    past = timedelta(
+        hours=local.hour,
+        minutes=local.minute,
+        seconds=local.second,
+        microseconds=local.microsecond,
+    )
+    closes_at = at + (timedelta(minutes=minute) - past)
+    # Over a change of the clock nothing is sure: then the yes is for this instant only.
+    same = closes_at.astimezone(zone).utcoffset() == local.utcoffset()
+    return closes_at if same else at
 
 
 def _first_allowed(clocks: tuple[Clock, ...], now: datetime) -> datetime:

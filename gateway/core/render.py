@@ -295,9 +295,10 @@ def _path_of_name(name: str, facts: Facts) -> str:
 
 
 def _path_of_value(facts: Facts, text: str) -> str:
-    """The path of the value that is `text`, else of the longest one inside it."""
-    inside = [(path, leaf) for path, leaf in _leaves(facts) if leaf and leaf in text]
-    exact = [path for path, leaf in inside if leaf == text]
+    """The path of the value that holds `text`, else of the longest one inside it."""
+    leaves = list(_leaves(facts))
+    inside = [(path, leaf) for path, leaf in leaves if leaf and leaf in text]
+    exact = [path for path, leaf in leaves if text in leaf]
     longest = sorted(inside, key=lambda found: len(found[1]), reverse=True)
     return next(iter([*exact, *(path for path, _ in longest)]), "$.data.variables")
 

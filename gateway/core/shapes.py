@@ -2,7 +2,8 @@
 
 Invariant: whatever a shape covers lies in one of its boxes. A border belongs to its shape, that of
 a hole too. Edges are straight lines of longitude and latitude, as RFC 7946 draws them; circles are
-measured along the sphere, which is within 0.6 % of the ellipsoid. Knows nothing of fences.
+measured along the sphere, which is within 0.6 % of the ellipsoid. At a pole itself an area covers
+only the meridians that it was drawn with. Knows nothing of fences.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ _SMART = {
 }
 _SMART_TABLE = str.maketrans({ord(char): to for to, chars in _SMART.items() for char in chars})
 _SPACES = re.compile(r"[\u00a0\u202f]")
-_LOOSE_ENDS = re.compile(r"[ \t]+(?=\n)|\n{3,}")
+_LOOSE_ENDS = re.compile(r"[ \t]+(?=\n)")
+_BREAKS = re.compile(r"\n{3,}")
 
 
 def smart_encoded(text: str) -> str:
@@ -123,10 +124,14 @@ def smart_encoded(text: str) -> str:
 
 def fitted(text: str) -> str:
     """An SMS text as it should leave: composed, tidy, in GSM-7 wherever that can be had."""
-    plain = _SPACES.sub(" ", normalize("NFC", text.replace("\r\n", "\n"))).strip()
-    tidy = _LOOSE_ENDS.sub(lambda ends: "\n\n" if ends.group().startswith("\n") else "", plain)
-    smart = smart_encoded(tidy)
-    return smart if encoding_of(smart) == GSM7 else tidy
+    plain = _SPACES.sub(" ", normalize("NFC", text.replace("\r\n", "\n")))
+    smart = _tidy(smart_encoded(plain))
+    return smart if encoding_of(smart) == GSM7 else _tidy(plain)
+
+
+def _tidy(text: str) -> str:
+    """No blanks at line ends, never more than one empty line."""
+    return _BREAKS.sub("\n\n", _LOOSE_ENDS.sub("", text)).strip()
 
 
 def encoding_of(text: str) -> str:

@@ -18,7 +18,6 @@ from gateway.core.variables import VariableSpec
 _TRACKED = re.compile(r"https?://", re.IGNORECASE)
 _BY_HAND = re.compile(r"(mailto|tel|sms):", re.IGNORECASE)
 _OURS = frozenset({"unsubscribe_url", "preferences_url"})
-_SMS_LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)'\]]", re.IGNORECASE)
 _TRIM = re.compile(r"^[-+]|[-+]$")
 
 
@@ -70,17 +69,10 @@ class Targets:
     def in_sms(self, hidden: str, is_link: Callable[[Atom], bool]) -> str:
         """An SMS text with its links as calls; `is_link` tells which expressions are links too."""
         out, end = [], 0
-        for match in _SMS_LINK.finditer(hidden):
-            target = self._atoms.whole(match.group())
-            out += [hidden[end : match.start()], self._word(target, "_short")]
-            end = match.start() + len(target)
-        text = "".join(out) + hidden[end:]
-
-        def shorter(match: re.Match[str]) -> str:
-            found = is_link(self._atoms[int(match.group(1))])
-            return self._word(match.group(), "_short") if found else match.group()
-
-        return self._atoms.found.sub(shorter, text)
+        for start, target in self._atoms.addresses(hidden, is_link):
+            out += [hidden[end:start], self._word(target, "_short")]
+            end = start + len(target)
+        return "".join(out) + hidden[end:]
 
     def _fixed(self, match: re.Match[str]) -> str:
         """The brand's site is known now: a link to it is a fixed address."""

@@ -80,6 +80,14 @@ class LaneParts:
     draw: Callable[[], float] = random.random
 
 
+@dataclass(frozen=True, slots=True)
+class _Began:
+    """When an attempt began, and the noes that its claim knew of."""
+
+    at_s: float
+    mark: int
+
+
 class Lane:
     """The dispatcher of one channel. `providers` maps a platform to its channel; `""` is any."""
 
@@ -142,6 +150,7 @@ class Lane:
             if room == 0:
                 await self.bell.wait(IDLE_S / 5)
                 continue
+            mark = self.mark()
             try:
                 claimed = await self._parts.store.claim(
                     self._options.channel,
@@ -156,14 +165,18 @@ class Lane:
                 continue
             self.give_back(room - len(claimed))
             for one in claimed:
-                self.start(one)
+                self.start(one, mark)
             if not claimed:
                 await self.bell.wait(IDLE_S)
 
-    def start(self, claimed: Claimed) -> None:
-        """Begin an attempt; its place in flight was reserved."""
+    def mark(self) -> int:
+        """Take this before a claim is asked for: it says which noes the claim knows of."""
+        return self._parts.stops.mark()
+
+    def start(self, claimed: Claimed, mark: int) -> None:
+        """Begin an attempt; its place in flight was reserved, `mark` taken before the claim."""
         task = asyncio.get_running_loop().create_task(
-            self._attempt(claimed), name=f"attempt-{self._options.channel}"
+            self._attempt(claimed, mark), name=f"attempt-{self._options.channel}"
         )
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
@@ -179,9 +192,9 @@ class Lane:
 
     # --- one attempt ------------------------------------------------------------------------
 
-    async def _attempt(self, claimed: Claimed) -> None:
+    async def _attempt(self, claimed: Claimed, mark: int) -> None:
         try:
-            await self._parts.settler.put(await self._try(claimed))
+            await self._parts.settler.put(await self._try(claimed, mark))
         except Exception as fault:
             # A bug with one delivery must not stop the lane: its claim runs out into doubt.
             log.exception(
@@ -194,21 +207,21 @@ class Lane:
             self._in_flight -= 1
             self.bell.ring()
 
-    async def _try(self, claimed: Claimed) -> Tried:
+    async def _try(self, claimed: Claimed, mark: int) -> Tried:
         claim, clock = claimed.claim, self._parts.clock
-        started_at, started_s = clock.now(), clock.monotonic()
+        started_at, began = clock.now(), _Began(clock.monotonic(), mark)
         try:
             rendered = await self._render(claimed)
         except GatewayError as fault:
             refused = Refused(f"render: {fault}", Scope.MESSAGE)
             return self._tried(claimed, refused, started_at, provider="")
         if claim.channel == "push":
-            outcome, targets, provider = await self._push(claimed, rendered, started_s)
+            outcome, targets, provider = await self._push(claimed, rendered, began)
         else:
             place = address_of(claimed.data, claim.channel)[0]
-            outcome, provider = await self._send(claimed, rendered, str(place), started_s)
+            outcome, provider = await self._send(claimed, rendered, str(place), began)
             targets = ""
-        self._parts.metrics.attempt_seconds[claim.channel].observe(clock.monotonic() - started_s)
+        self._parts.metrics.attempt_seconds[claim.channel].observe(clock.monotonic() - began.at_s)
         segments = rendered.content.segments if isinstance(rendered.content, SmsContent) else None
         return self._tried(
             claimed, outcome, started_at, provider=provider, targets=targets, segments=segments
@@ -252,7 +265,7 @@ class Lane:
         return rendered
 
     async def _send(
-        self, claimed: Claimed, rendered: Rendered, to: Destination, started_s: float
+        self, claimed: Claimed, rendered: Rendered, to: Destination, began: _Began
     ) -> tuple[Outcome, str]:
         platform = to.platform if isinstance(to, PushTarget) else ""
         channel = self._providers.get(platform) or self._providers.get("")
@@ -260,7 +273,7 @@ class Lane:
             return Refused(f"no provider for {platform}"), platform
         if claimed.data.test:
             channel = self._providers["test"]
-        outcome = await channel.send(self._message(claimed, rendered, to, started_s))
+        outcome = await channel.send(self._message(claimed, rendered, to, began))
         self._hear(outcome)
         return outcome, channel.name
 
@@ -273,7 +286,7 @@ class Lane:
             log.error("lane.misconfigured", lane=self._options.channel, what=outcome.reason)
 
     def _message(
-        self, claimed: Claimed, rendered: Rendered, to: Destination, started_s: float
+        self, claimed: Claimed, rendered: Rendered, to: Destination, began: _Began
     ) -> Message:
         claim, data = claimed.claim, claimed.data
         content = rendered.content
@@ -296,7 +309,7 @@ class Lane:
             collapse_id=claim.plan.send_id,
             campaign=claim.plan.campaign,
             expires_in_s=self._expires_in_s(claim),
-            may_start=self._may_start(claim, started_s),
+            may_start=self._may_start(claim, began),
         )
 
     def _expires_in_s(self, claim: Claim) -> float | None:
@@ -304,17 +317,17 @@ class Lane:
             return None
         return (claim.plan.expires_at - self._parts.clock.now()).total_seconds()
 
-    def _may_start(self, claim: Claim, started_s: float) -> Callable[[], bool]:
+    def _may_start(self, claim: Claim, began: _Began) -> Callable[[], bool]:
         clock, stops = self._parts.clock, self._parts.stops
         subjects = claim.plan.routes[claim.position].subjects
-        start_by_s = started_s + self._options.start_within_s
+        start_by_s = began.at_s + self._options.start_within_s
 
         def may_start() -> bool:
             now_s = clock.monotonic()
             return (
                 now_s < start_by_s
                 and not shaping.is_held(self._pace, now_s)
-                and stops.let_out(claim.plan, claim.channel, subjects)
+                and stops.let_out(claim.plan, claim.channel, subjects, mark=began.mark)
             )
 
         return may_start
@@ -322,7 +335,7 @@ class Lane:
     # --- a push: one delivery, many devices -------------------------------------------------
 
     async def _push(
-        self, claimed: Claimed, rendered: Rendered, started_s: float
+        self, claimed: Claimed, rendered: Rendered, began: _Began
     ) -> tuple[Outcome, str, str]:
         claim = claimed.claim
         targets = "".join(
@@ -332,10 +345,7 @@ class Lane:
         devices = address_of(claimed.data, "push")
         pending = [place for place, mark in enumerate(targets) if mark == delivery.PENDING]
         answers = await asyncio.gather(
-            *(
-                self._send(claimed, rendered, _target(devices[place]), started_s)
-                for place in pending
-            )
+            *(self._send(claimed, rendered, _target(devices[place]), began) for place in pending)
         )
         outcomes = {place: answer[0] for place, answer in zip(pending, answers, strict=True)}
         if not outcomes:

@@ -182,6 +182,7 @@ class Intake:
     ) -> Sequence[Admitted]:
         wanted = Counter(_first_channel(one.admission.plan) for one in offered)
         room = {channel: lane.reserve(wanted[channel]) for channel, lane in self._lanes.items()}
+        marks = {channel: lane.mark() for channel, lane in self._lanes.items()}
         claimed: Counter[str] = Counter()
         try:
             admitted = await self._store.admit(
@@ -192,13 +193,15 @@ class Intake:
                 now=self._clock.now(),
                 is_whole=is_whole,
             )
-            claimed = self._hand_over(offered, admitted)
+            claimed = self._hand_over(offered, admitted, marks)
         finally:
             for channel, lane in self._lanes.items():
                 lane.give_back(room[channel] - claimed[channel])
         return admitted
 
-    def _hand_over(self, offered: Sequence[Offered], admitted: Sequence[Admitted]) -> Counter[str]:
+    def _hand_over(
+        self, offered: Sequence[Offered], admitted: Sequence[Admitted], marks: Mapping[str, int]
+    ) -> Counter[str]:
         """Give claims to their lanes, and wake lanes and relay for the rest."""
         claimed: Counter[str] = Counter()
         for one, answer in zip(offered, admitted, strict=True):
@@ -206,7 +209,7 @@ class Intake:
             if answer.claim is not None:
                 channel = answer.claim.channel
                 claimed[channel] += 1
-                self._lanes[channel].start(Claimed(answer.claim, one.data))
+                self._lanes[channel].start(Claimed(answer.claim, one.data), marks[channel])
         for lane in self._lanes.values():
             lane.bell.ring()
         self._outbox_bell.ring()

@@ -21,16 +21,22 @@ class Stops:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._closed: dict[tuple[bytes, str], float] = {}
+        self._noes = 0
+        self._closed: dict[tuple[bytes, str], tuple[int, float]] = {}
+
+    def mark(self) -> int:
+        """How many noes there were: taken before a claim is asked for, handed to `let_out`."""
+        return self._noes
 
     def close(self, subjects: Iterable[bytes], channels: Iterable[str]) -> None:
-        """From now on nothing starts for these subjects on these channels."""
+        """Nothing that is claimed by now starts for these subjects on these channels."""
         now_s = self._clock.monotonic()
         self._forget(now_s)
+        self._noes += 1
         wanted = tuple(channels)
         for subject in subjects:
             for channel in wanted:
-                self._closed[subject, channel] = now_s + KEEP.total_seconds()
+                self._closed[subject, channel] = self._noes, now_s
 
     def open(self, subjects: Iterable[bytes], channels: Iterable[str]) -> None:
         """They said yes again."""
@@ -39,16 +45,21 @@ class Stops:
             for channel in wanted:
                 self._closed.pop((subject, channel), None)
 
-    def let_out(self, plan: Plan, channel: str, subjects: Sequence[bytes]) -> bool:
-        """Whether nobody of these said no lately. A no withholds; the store then decides."""
+    def let_out(self, plan: Plan, channel: str, subjects: Sequence[bytes], *, mark: int) -> bool:
+        """Whether none of these said no since `mark`. A no withholds; the store then decides.
+
+        It is the store that knows whom a no is about: a transactional message, withheld once,
+        is let out by the next claim, which the store makes knowing the no.
+        """
         if not self._closed:
             return True
-        closed = self._closed
-        return (plan.person, channel) not in closed and not any(
-            (subject, channel) in closed for subject in subjects
+        return not any(
+            self._closed.get((subject, channel), (0, 0.0))[0] > mark
+            for subject in (plan.person, *subjects)
         )
 
     def _forget(self, now_s: float) -> None:
-        old = [what for what, until_s in self._closed.items() if until_s < now_s]
+        old_s = now_s - KEEP.total_seconds()
+        old = [what for what, (_, said_s) in self._closed.items() if said_s < old_s]
         for what in old:
             del self._closed[what]

@@ -7,6 +7,7 @@ is a document of its own in a frame that runs no script. Pure: values in, text o
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from channels.contract import EmailContent, Kind, PushContent, SmsContent
 from gateway.web.inbox_ports import Captured, Told
 
 FACTS_MAX = 200
+ARRIVED = "delivered"
 NAMES: Mapping[str, str] = {"email": "E-mail", "sms": "SMS", "push": "Push"}
 COUNTED = ("sent", "delivered", "opened", "clicked", "unsubscribed", "bounced", "suppressed",
            "dead letter")  # fmt: skip
@@ -187,7 +189,7 @@ def _list(view: View, people: Sequence[Person], chosen: Person | None) -> str:
 def _person(view: View, person: Person, *, is_chosen: bool) -> str:
     current = " aria-current=page" if is_chosen else ""
     icons = "".join(_channel(kind.value) for kind in Kind if kind in person.kinds)
-    fates = {one.fate for one in person.messages} - {"delivered"}
+    fates = {one.fate for one in person.messages} - {ARRIVED}
     fate = f'<span class="fate">{escape(min(fates))}</span>' if fates else ""
     return (
         f'<li><a href="{escape(_query(view.channel, person.key))}"{current}>'
@@ -238,7 +240,7 @@ def _card(message: Captured, trail: Counter[str]) -> str:
             body = _mail_card(message, content)
         case SmsContent() as content:
             body = (
-                f'<div class="bubble"><p dir="auto">{_linked(content.text)}</p></div>'
+                f'<div class="bubble"><p dir="{_way(content.text)}">{_linked(content.text)}</p></div>'
                 f'<p class="quiet">{content.segments} segment{"s" * (content.segments != 1)}, '
                 f"{escape(content.encoding)}</p>"
             )
@@ -253,21 +255,34 @@ def _card(message: Captured, trail: Counter[str]) -> str:
 
 def _mail_card(message: Captured, content: EmailContent) -> str:
     to = message.to if isinstance(message.to, str) else ""
-    found = _ONE_CLICK.search(content.headers.get("List-Unsubscribe", ""))
-    button = (
-        f'<form method="post" action="{escape(found[1])}" target="_blank">'
-        '<input type="hidden" name="List-Unsubscribe" value="One-Click">'
-        "<button>Unsubscribe</button></form>"
-        if found
-        else ""
-    )
+    arrived = message.fate == ARRIVED
+    button, frame = (_one_click(content), _frame(message, content)) if arrived else ("", "")
     return (
-        f'<div class="head"><div><h3 dir="auto">{escape(content.subject)}</h3>'
-        f'<p class="quiet">to {escape(to)}</p></div>{button}</div>'
+        f'<div class="head"><div><h3 dir="{_way(content.subject)}">{escape(content.subject)}</h3>'
+        f'<p class="quiet">to {escape(to)}</p></div>{button}</div>{frame}'
+        f"<details{'' if arrived else ' open'}><summary>Plain text</summary>"
+        f"<pre>{_linked(content.text) if arrived else escape(content.text)}</pre></details>"
+    )
+
+
+def _frame(message: Captured, content: EmailContent) -> str:
+    """The mail itself. Showing it loads its pixel, so only what has arrived is shown."""
+    return (
         f'<iframe src="/inbox/mails/{escape(message.delivery_id)}" loading="lazy" '
         'sandbox="allow-popups allow-popups-to-escape-sandbox" '
         f'title="{escape(content.subject)}"></iframe>'
-        f"<details><summary>Plain text</summary><pre>{_linked(content.text)}</pre></details>"
+    )
+
+
+def _one_click(content: EmailContent) -> str:
+    """The button that a mail client makes of `List-Unsubscribe` (RFC 8058)."""
+    found = _ONE_CLICK.search(content.headers.get("List-Unsubscribe", ""))
+    if found is None:
+        return ""
+    return (
+        f'<form method="post" action="{escape(found[1])}" target="_blank">'
+        '<input type="hidden" name="List-Unsubscribe" value="One-Click">'
+        "<button>Unsubscribe</button></form>"
     )
 
 
@@ -276,8 +291,8 @@ def _push_card(content: PushContent) -> str:
     tag, href = ("a", f' href="{escape(content.url)}" target="_blank"') if opens else ("div", "")
     return (
         f'<{tag} class="banner"{href}><span class="app">{ICONS["push"]}</span>'
-        f'<span><b dir="auto">{escape(content.title)}</b>'
-        f'<span dir="auto">{escape(content.body)}</span></span></{tag}>'
+        f'<span><b dir="{_way(content.title)}">{escape(content.title)}</b>'
+        f'<span dir="{_way(content.body)}">{escape(content.body)}</span></span></{tag}>'
     )
 
 
@@ -321,6 +336,12 @@ def _linked(text: str) -> str:
         parts += [escape(text[place : found.start()]), f'<a href="{url}" target="_blank">{url}</a>']
         place = found.end()
     return "".join((*parts, escape(text[place:])))
+
+
+def _way(text: str) -> str:
+    """Which way most of a text runs: a Hebrew name does not turn an English sentence around."""
+    ways = Counter(unicodedata.bidirectional(letter) for letter in text)
+    return "rtl" if ways["R"] + ways["AL"] > ways["L"] else "ltr"
 
 
 def _query(channel: str, person: str) -> str:

@@ -135,8 +135,9 @@ def test_comments_vanish_and_raw_blocks_stay() -> None:
 def test_the_twin_reads_as_a_person_would_have_written_it() -> None:
     """Headings, emphasis, lists, quotes and links become plain writing."""
     body = (
-        "# Title\n\nHello **you**,\\\nnext line.\n\n> quoted\n> on\n\n1. one\n2. two\n   - inner\n\n"
-        "---\n\n[see this](https://shop.example/a) and [write](mailto:us@shop.example)\n\n"
+        "# Title\n\nHello **you**,\\\nnext line.\n\n> quoted\n> on\n\n"
+        "1. one\n2. two\n   - inner\n\n---\n\n"
+        "[see this](https://shop.example/a) and [write](mailto:us@shop.example)\n\n"
         "![a cup](https://img.example/cup.png)"
     )
     assert text(body) == (
