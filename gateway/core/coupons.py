@@ -1,7 +1,8 @@
 """Coupon codes: unguessable, easy to read aloud, and wrong when mistyped; and how one is redeemed.
 
-The alphabet has no letter that looks like a digit. The last one is a check character
-: one wrong character is always caught, a swap of neighbours nearly always.
+The alphabet has no letter that looks like a digit. Invariant: one wrong character behind the prefix
+and one swap of neighbours there are always caught by the last character, and a code that is made
+here is in the form in which codes are kept. Knows no pool and no person.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from enum import StrEnum
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 RANDOM_CHARS = 13
 """Thirteen of 32 characters: 65 random bits."""
+RANDOM_BYTES = 9
+CODE_CHARS_MAX = 128
+PREFIX_CHARS_MAX = CODE_CHARS_MAX - RANDOM_CHARS - 1
 
 
 class Redeemed(StrEnum):
@@ -46,26 +50,45 @@ def redeemed(
 
 
 def new_code(draw: Callable[[int], bytes], prefix: str = "") -> str:
-    """A new code from random bytes: prefix, 65 random bits, check character."""
-    number = int.from_bytes(draw(9), "big")
+    """A new code from random bytes: prefix, 65 random bits, check character.
+
+    ValueError for a prefix over `PREFIX_CHARS_MAX`, and for a source that gives too few bytes.
+    """
+    kept, drawn = as_typed(prefix), draw(RANDOM_BYTES)
+    if len(kept) > PREFIX_CHARS_MAX:
+        raise ValueError(f"a prefix has at most {PREFIX_CHARS_MAX} characters")
+    if len(drawn) != RANDOM_BYTES:
+        raise ValueError(f"a code needs {RANDOM_BYTES} random bytes")
+    number = int.from_bytes(drawn, "big")
     body = "".join(ALPHABET[(number >> (5 * place)) & 31] for place in range(RANDOM_CHARS))
-    return f"{prefix}{body}{check_character(body)}"
+    return f"{kept}{body}{check_character(body)}"
 
 
 def check_character(body: str) -> str:
-    """The character that makes a body right: a weighted sum with odd weights modulo 32.
+    """The character that makes a body right: a polynomial over the field of 32 elements.
 
-    An odd weight moves with every single wrong character; neighbours' weights differ by two, so a
-    swap shows unless the two differ by exactly sixteen places, which one in 31 pairs does.
+    Each character counts with its own power of x, modulo x^5 + x^2 + 1, which is primitive: 31
+    places have 31 different factors. So a single wrong character shows, and so does a swap of any
+    two that differ.
     """
-    total = sum((2 * place + 1) * ALPHABET.index(one) for place, one in enumerate(body))
-    return ALPHABET[total % 32]
+    total = 0
+    for one in body:
+        total = _times_x(total ^ ALPHABET.index(one))
+    return ALPHABET[total]
+
+
+def _times_x(element: int) -> int:
+    doubled = element << 1
+    return doubled ^ 0b100101 if doubled & 0b100000 else doubled
 
 
 def is_well_formed(code: str, prefix: str = "") -> bool:
-    """Whether a generated code's check character is right."""
-    body = code.removeprefix(prefix)
-    if len(body) != RANDOM_CHARS + 1 or any(one not in ALPHABET for one in body):
+    """Whether a code has the prefix and form of the generated ones, and a right check character."""
+    kept = as_typed(prefix)
+    body = code.removeprefix(kept)
+    if not code.startswith(kept) or len(body) != RANDOM_CHARS + 1:
+        return False
+    if any(one not in ALPHABET for one in body):
         return False
     return check_character(body[:-1]) == body[-1]
 

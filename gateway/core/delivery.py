@@ -70,6 +70,7 @@ TRANSITIONS: Mapping[tuple[State, str], State] = {
     (State.QUEUED, "switch: stopped"): State.HELD,
     (State.QUEUED, "claim"): State.CLAIMED,
     (State.QUEUED, "closed gate"): State.SUPPRESSED,
+    (State.QUEUED, "expired after an attempt"): State.FAILED,
     (State.CLAIMED, "accepted"): State.SENT,
     (State.CLAIMED, "deferred, throttled"): State.QUEUED,
     (State.CLAIMED, "misconfigured, withheld"): State.QUEUED,
@@ -77,6 +78,7 @@ TRANSITIONS: Mapping[tuple[State, str], State] = {
     (State.CLAIMED, "address refused"): State.BOUNCED,
     (State.CLAIMED, "message refused"): State.FAILED,
     (State.CLAIMED, "no clear answer, crash"): State.IN_DOUBT,
+    (State.CLAIMED, "devices: refused and in doubt"): State.UNKNOWN,
     (State.IN_DOUBT, "proof"): State.SENT,
     (State.IN_DOUBT, "wait over, promotional"): State.UNKNOWN,
     (State.IN_DOUBT, "wait over, transactional"): State.QUEUED,
@@ -162,7 +164,7 @@ def _judge(tried: Tried, *, doubt_wait: timedelta) -> Verdict:  # noqa: PLR0911 
         case Deferred():
             return _again(tried, outcome.reason, outcome.retry_after_s)
         case Throttled():
-            return _again(tried, outcome.reason, outcome.retry_after_s)
+            return _again(tried, outcome.reason, outcome.retry_after_s, counts=False)
         case Refused():
             return _refused(tried.claim.channel, outcome)
         case Misconfigured():
@@ -188,11 +190,13 @@ def _judge(tried: Tried, *, doubt_wait: timedelta) -> Verdict:  # noqa: PLR0911 
             assert_never(outcome)
 
 
-def _again(tried: Tried, reason: str, retry_after_s: float | None) -> Verdict:
+def _again(
+    tried: Tried, reason: str, retry_after_s: float | None, *, counts: bool = True
+) -> Verdict:
     gap_s = retry.next_gap(tried.claim.attempts, tried.draw, retry_after_s)
     due = tried.ended_at + timedelta(seconds=gap_s)
     return _unless_too_old(
-        tried, due, Verdict(State.QUEUED, counts=True, due_at=due, reason=reason)
+        tried, due, Verdict(State.QUEUED, counts=counts, due_at=due, reason=reason)
     )
 
 

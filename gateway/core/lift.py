@@ -1,7 +1,9 @@
 """Did it work: the difference to the hold-out, with a 95 % interval.
 
 Newcombe's hybrid score interval for a difference of two proportions (R. G. Newcombe, Statistics in
-Medicine 17, 1998, method 10), which stays honest with few people and rates near zero.
+Medicine 17, 1998, pages 873-890, method 10) stays honest with few people and rates near zero.
+Invariant: the difference lies inside its interval, and the interval inside -1 to 1. Knows counts,
+not people.
 """
 
 from __future__ import annotations

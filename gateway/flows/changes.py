@@ -7,15 +7,12 @@ matched and dropped; nothing here keeps them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import structlog
 
 from gateway.clock import Clock
 from gateway.core import fences as geo
 from gateway.core import ids
-from gateway.core.fence_features import parse_feature
-from gateway.core.fences import Fence, FenceIndex
 from gateway.core.policy import GeoPolicy
 from gateway.core.request import (
     CancelData,
@@ -25,37 +22,13 @@ from gateway.core.request import (
     PresenceData,
 )
 from gateway.flows.engage import Engage
+from gateway.flows.places import Places, names_of
 from gateway.flows.stops import Stops
 from gateway.flows.wake import Bell
 from gateway.store.contract import Business
 from gateway.telemetry import Metrics
 
 log = structlog.get_logger()
-
-
-class Places:
-    """The fences in memory, as the store has them."""
-
-    def __init__(self, store: Business, *, zones: frozenset[str]) -> None:
-        self._store = store
-        self._zones = zones
-        self._age: tuple[int, int] | None = None
-        self.index = FenceIndex.of()
-
-    async def refresh(self) -> None:
-        """Read the fences again if they changed: another process may have changed them."""
-        age = await self._store.fences_age()
-        if age != self._age:
-            found = await self._store.fences()
-            self.index = FenceIndex.of(self._parsed(fence_id, text) for fence_id, text in found)
-            self._age = age
-
-    def _parsed(self, fence_id: str, text: bytes) -> Fence:
-        return parse_feature(msgspec_json(text), fence_id, zones=self._zones)
-
-    def named(self, name: str) -> list[Fence]:
-        """The fences of an id or a group."""
-        return [one for one in self.index.fences.values() if name in geo.ids_and_groups(one)]
 
 
 class Changes:
@@ -71,8 +44,7 @@ class Changes:
         clock: Clock,
         metrics: Metrics,
         policy: GeoPolicy,
-        outbox_bell: Bell,
-        lane_bells: Sequence[Bell],
+        bells: Sequence[Bell],
     ) -> None:
         self._store = store
         self._engage = engage
@@ -81,8 +53,7 @@ class Changes:
         self._clock = clock
         self._metrics = metrics
         self._policy = policy
-        self._outbox_bell = outbox_bell
-        self._lane_bells = lane_bells
+        self._bells = tuple(bells)
 
     async def apply(self, event: Event) -> bool:
         """Do what the event says; False where it was done before. Raises StoreUnavailable."""
@@ -100,7 +71,8 @@ class Changes:
             case _:
                 raise TypeError(event.type)
         self._metrics.records["change"].inc()
-        self._outbox_bell.ring()
+        for bell in self._bells:
+            bell.ring()
         return is_new
 
     async def _cancel(self, data: CancelData) -> None:
@@ -124,23 +96,19 @@ class Changes:
         inside = self._inside(data)
         if not inside:
             return
-        going = await self._store.seen_at(data.recipient_id, inside, now=self._clock.now())
-        if going:
-            for bell in self._lane_bells:
-                bell.ring()
+        await self._store.seen_at(data.recipient_id, inside, now=self._clock.now())
 
     def _inside(self, data: PresenceData) -> Mapping[str, bool]:
         """The fences and groups that a presence is inside, and whether each is open now."""
         now = self._clock.now()
-        if data.fence is not None:
-            found = self._places.named(data.fence)
-            inside = {data.fence: not found or any(geo.is_open(one, now) for one in found)}
-            if len(found) == 1 and found[0].id == data.fence:
-                inside |= _names(found, now)
-            return inside
-        if data.latitude is None or data.longitude is None or self._is_unfit(data):
+        if self._is_unfit(data):
             return {}
-        return _names(self._places.index.containing(data.latitude, data.longitude), now)
+        if data.fence is not None:
+            # The device matched: a fence that only the device knows is as good as one of ours.
+            return names_of(self._places.named(data.fence), now) or {data.fence: True}
+        if data.latitude is None or data.longitude is None:
+            return {}
+        return names_of(self._places.index.containing(data.latitude, data.longitude), now)
 
     def _is_unfit(self, data: PresenceData) -> bool:
         policy = self._policy
@@ -154,12 +122,3 @@ class Changes:
             accuracy_m_max=policy.accuracy_m,
         )
         return reason is not None
-
-
-def _names(found: Sequence[Fence], now: datetime) -> dict[str, bool]:
-    """Ids and groups of fences; a group is open where one of its fences here is."""
-    inside: dict[str, bool] = {}
-    for fence in found:
-        for name in geo.ids_and_groups(fence):
-            inside[name] = inside.get(name, False) or geo.is_open(fence, now)
-    return inside

@@ -128,7 +128,7 @@ def _take_hits(hits: Sequence[Hit], known: Mapping[str, Known], *, now: datetime
         since_s = (hit.occurred_at - from_ms(one.sent_at)).total_seconds() if one.sent_at else None
         actor, reasons = actor_of(
             hit.user_agent,
-            method="PREFETCH" if hit.is_prefetch else "GET",
+            method="HEAD" if hit.is_prefetch else "GET",
             seconds_since_sent=since_s,
             machine=hit.machine,
         )

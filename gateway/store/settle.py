@@ -98,7 +98,7 @@ def _facts_of(tried: Tried, verdict: Verdict, *, before: State) -> Told:
         return []
     one = tried.claim
     fact = facts.of_delivery(
-        one.plan, one.position, event, at=tried.ended_at, provider=tried.provider,
+        one.plan, one.position, event, at=tried.ended_at, provider=tried.provider or None,
         provider_message_id=verdict.provider_id, attempt=one.attempts + int(verdict.counts),
         reason=verdict.reason, detail=verdict.detail, segments=tried.segments,
     )  # fmt: skip
