@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
 from bench import bare, render, store, transport, whole
 
-Measure = Callable[[dict[str, Any]], Awaitable[Any]]
+Measure = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
 
 
 async def _gateway(arguments: dict[str, Any]) -> Any:

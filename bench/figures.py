@@ -1,7 +1,8 @@
 """What a measurement gives, and how it is told: rates, pairs of rates, and their ratio.
 
 Invariant: a ratio is only ever made of two rates that were taken one after the other in one run;
-what is reported is the median of the paired ratios with the least and the most.
+what is reported is the median of the paired ratios with the least and the most. Beside it stands
+the same by processor time, and whether the machine was disturbed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+BUSY_MIN = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,14 @@ class Rate:
     def cpu_us(self) -> float:
         return self.cpu_s / self.count * 1e6
 
+    @property
+    def busy(self) -> float:
+        """The share of its time that the process had the core; far under 1, others had it."""
+        return self.cpu_s / self.seconds
+
     def text(self) -> str:
         """One cell of a line."""
-        return f"{self.per_s:>9,.0f}/s {self.cpu_us:>6.1f} us"
+        return f"{self.per_s:>9,.0f}/s {self.cpu_us:>6.1f} us {self.busy:>4.0%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,16 @@ class Pair:
     def ratio(self) -> float:
         return self.ours.per_s / self.theirs.per_s
 
+    @property
+    def cpu_ratio(self) -> float:
+        """The same in processor time, which neighbours on the machine disturb less."""
+        return self.theirs.cpu_us / self.ours.cpu_us
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether either side had to share its core: then only `cpu_ratio` says anything."""
+        return min(self.ours.busy, self.theirs.busy) < BUSY_MIN
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -55,17 +73,17 @@ class Comparison:
     theirs: str
     pairs: Sequence[Pair]
     state: str = ""
-
-    @property
-    def ratios(self) -> Sequence[float]:
-        return [pair.ratio for pair in self.pairs]
+    waits: bool = False  # for the disk: then a core that is not busy says nothing
 
     def summary(self) -> str:
         """The one line that counts."""
-        ratios = self.ratios
+        ratio = _spread([pair.ratio for pair in self.pairs])
+        cpu = _spread([pair.cpu_ratio for pair in self.pairs])
+        disturbed = sum(pair.is_disturbed for pair in self.pairs)
+        warning = f"; DISTURBED in {disturbed} of them" if disturbed and not self.waits else ""
         return (
-            f"{self.id}: {median(ratios):.3f} [{min(ratios):.3f}..{max(ratios):.3f}]"
-            f" of {len(ratios)} pairs"
+            f"{self.id}: {_told(ratio)}, by processor time {_told(cpu)},"
+            f" of {len(self.pairs)} pairs{warning}"
         )
 
     def text(self) -> str:
@@ -75,20 +93,29 @@ class Comparison:
 
     def plain(self) -> dict[str, Any]:
         """The same as JSON values."""
-        ratios = self.ratios
         return {
             "id": self.id,
             "ours": self.ours,
             "theirs": self.theirs,
             "state": self.state,
-            "ratio": {"median": median(ratios), "min": min(ratios), "max": max(ratios)},
+            "ratio": _spread([pair.ratio for pair in self.pairs]),
+            "cpu_ratio": _spread([pair.cpu_ratio for pair in self.pairs]),
             "pairs": [_plain_pair(pair) for pair in self.pairs],
         }
 
 
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": median(values), "min": min(values), "max": max(values)}
+
+
+def _told(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.3f} [{spread['min']:.3f}..{spread['max']:.3f}]"
+
+
 def _line(pair: Pair) -> str:
     state = "" if pair.state is None else f" | {pair.state.text()}"
-    return f"  {pair.ours.text()} | {pair.theirs.text()}{state}   ratio {pair.ratio:.3f}"
+    ratios = f"ratio {pair.ratio:.3f}, cpu {pair.cpu_ratio:.3f}"
+    return f"  {pair.ours.text()} | {pair.theirs.text()}{state}   {ratios}"
 
 
 def _plain_pair(pair: Pair) -> dict[str, Any]:
@@ -102,4 +129,5 @@ def _plain(rate: Rate) -> dict[str, float]:
         "seconds": rate.seconds,
         "per_s": rate.per_s,
         "cpu_us": rate.cpu_us,
+        "busy": rate.busy,
     }

@@ -134,7 +134,10 @@ async def _offsets(bootstrap: str, topic: str, outcomes: str) -> tuple[int, int]
 
 def _tell(number: int, runs: dict[str, _Run]) -> None:
     told = "  ".join(f"{kind} {runs[kind].rate.text()}" for kind in KINDS)
-    print(f"pipeline {number}: {told}  ratio {_pair(runs, KINDS[0]).ratio:.3f}", flush=True)
+    pair = _pair(runs, "bare-aiohttp")
+    print(
+        f"pipeline {number}: {told}  ratio {pair.ratio:.3f}, cpu {pair.cpu_ratio:.3f}", flush=True
+    )
 
 
 def _tell_sizes(run: _Run) -> None:

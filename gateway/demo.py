@@ -53,7 +53,9 @@ async def show(settings: Settings, *, is_once: bool) -> None:
         screen.opened(placed, wanted_port=settings.http.port)
         if isinstance(clock, ShiftedClock):
             screen.shifted(clock.now().astimezone(HOME))
-        await _run(stage, Play(stage, screen, clock, is_once=is_once), stop)
+        # The real time, for a shifted clock says the same at every start.
+        run = f"{SystemClock().now():%Y%m%dT%H%M%S}"
+        await _run(stage, Play(stage, screen, clock, run=run, is_once=is_once), stop)
     screen.ended()
 
 
@@ -99,20 +101,21 @@ class Play:
         screen: Screen,
         clock: Clock,
         *,
+        run: str,
         is_once: bool,
         ends_within_s: float = ENDS_WITHIN_S,
     ) -> None:
         self._stage = stage
         self._screen = screen
         self._clock = clock
+        self._run = run
         self._is_once = is_once
         self._ends_within_s = ends_within_s
 
     async def run(self) -> None:
         """Publish, watch, sum up; then tell what people do until the stream is closed."""
         now = self._clock.now()
-        run = f"{now:%Y%m%dT%H%M%S}"
-        asked = demo_people.campaign(now=now, run=run, is_once=self._is_once)
+        asked = demo_people.campaign(now=now, run=self._run, is_once=self._is_once)
         await self._opt_out()
         await self._stage.publish(asked)
         self._screen.published(len(asked), len(demo_people.PEOPLE))

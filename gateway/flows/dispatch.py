@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -102,6 +103,8 @@ class Lane:
         self._breaker = shaping.Breaker()
         self._attempts: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._resting = asyncio.Event()
+        self._resting.set()
         self.bell = Bell()
 
     # --- capacity ---------------------------------------------------------------------------
@@ -148,30 +151,35 @@ class Lane:
 
     async def run(self) -> None:
         """Claim what is due as long as there is room; attempts go on beside."""
+        self._resting.clear()
+        try:
+            while not self._draining:
+                await self._claim_some()
+        finally:
+            self._resting.set()
+
+    async def _claim_some(self) -> None:
+        """Claim once, or wait where there is no room or nothing is due."""
         clock = self._parts.clock
-        while not self._draining:
-            room = self.reserve(self._options.concurrency)
-            if room == 0:
-                await self.bell.wait(IDLE_S / 5)
-                continue
-            mark = self.mark()
-            try:
-                claimed = await self._parts.store.claim(
-                    self._options.channel,
-                    room,
-                    claim_for=self._options.claim_for,
-                    now=clock.now(),
-                )
-            except StoreUnavailable as away:
-                self.give_back(room)
-                log.warning("lane.store_unavailable", lane=self._options.channel, what=str(away))
-                await clock.sleep(STORE_AWAY_S)
-                continue
-            self.give_back(room - len(claimed))
-            for one in claimed:
-                self.start(one, mark)
-            if not claimed:
-                await self.bell.wait(IDLE_S)
+        room = self.reserve(self._options.concurrency)
+        if room == 0:
+            await self.bell.wait(IDLE_S / 5)
+            return
+        mark = self.mark()
+        try:
+            claimed = await self._parts.store.claim(
+                self._options.channel, room, claim_for=self._options.claim_for, now=clock.now()
+            )
+        except StoreUnavailable as away:
+            self.give_back(room)
+            log.warning("lane.store_unavailable", lane=self._options.channel, what=str(away))
+            await clock.sleep(STORE_AWAY_S)
+            return
+        self.give_back(room - len(claimed))
+        for one in claimed:
+            self.start(one, mark)
+        if not claimed:
+            await self.bell.wait(IDLE_S)
 
     def mark(self) -> int:
         """Take this before a claim is asked for: it says which noes the claim knows of."""
@@ -189,8 +197,12 @@ class Lane:
         """Claim no more; wait for attempts under way, then abandon the rest to doubt."""
         self._draining = True
         self.bell.ring()
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=timeout_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                # A claim that the loop was asking for when the end began is an attempt as well.
+                await self._resting.wait()
+                while self._attempts:
+                    await asyncio.wait(self._attempts)
         for task in self._attempts:
             task.cancel()
 

@@ -240,7 +240,8 @@ def _card(message: Captured, trail: Counter[str]) -> str:
             body = _mail_card(message, content)
         case SmsContent() as content:
             body = (
-                f'<div class="bubble"><p dir="{_way(content.text)}">{_linked(content.text)}</p></div>'
+                f'<div class="bubble"><p dir="{_way(content.text)}">'
+                f"{_linked(content.text)}</p></div>"
                 f'<p class="quiet">{content.segments} segment{"s" * (content.segments != 1)}, '
                 f"{escape(content.encoding)}</p>"
             )

@@ -70,7 +70,7 @@ def is_quiet(span: tuple[time, time], local: datetime) -> bool:
 def test_c12_the_answer_is_the_earliest_that_is_quiet_nowhere(
     span: tuple[time, time], zones: tuple[str, ...], now: datetime
 ) -> None:
-    """C12: never in quiet hours of any zone, no earlier minute would do, asking again changes it not."""
+    """C12: quiet on no clock, no earlier minute would do, and asked again it stays."""
     rules = QuietRules(Quiet({"sms": span}, jurisdictions=False), Laws((), {}), ATLAS)
     place = Place(zones, ())
     clocks = [ZoneInfo(zone) for zone in zones]
@@ -94,33 +94,42 @@ def test_c12_the_answer_is_the_earliest_that_is_quiet_nowhere(
 
 # --- a year of sends ----------------------------------------------------------------------------
 
-SENDS = int(os.environ.get("WINBACK_TEST_SENDS", "1000000"))
+SENDS = int(os.environ.get("QUIET_SENDS", "1000000"))
 EASTERN_STATES = frozenset({"America/New_York"})
 CENTRAL_STATES = frozenset({"America/Chicago", "America/Denver"})
 FRENCH_HOLIDAYS = frozenset(
-    date.fromisoformat(text)
-    for text in (
-        "2026-01-01 2026-04-06 2026-05-01 2026-05-08 2026-05-14 2026-05-25 2026-07-14 2026-08-15 "
-        "2026-11-01 2026-11-11 2026-12-25 2027-01-01"
-    ).split()
-)
+    date(2026, month, day)
+    for month, days in {
+        1: [1],
+        4: [6],
+        5: [1, 8, 14, 25],
+        7: [14],
+        8: [15],
+        11: [1, 11],
+        12: [25],
+    }.items()
+    for day in days
+) | {date(2027, 1, 1)}
 
 
 def window(country: str, zone: str, channel: str, day: date) -> tuple[time, time] | None:
     """The packaged policy and laws for one day of 2026, worked out by hand."""
     if channel == "push":
         return (time(8), time(21)) if country == "KR" else (time(8), time(22))
-    if country == "IN":
-        return time(9), time(21)
+    if country == "US":
+        return american_window(zone, day.weekday())
     if country in {"FR", "GF", "GP", "MQ", "RE", "YT"}:
         closed = day.weekday() == 6 or day in FRENCH_HOLIDAYS
         return None if closed else (time(8, 30), time(20))
-    if country != "US":
-        return time(8), time(21)
+    return time(9 if country == "IN" else 8), time(21)
+
+
+def american_window(zone: str, weekday: int) -> tuple[time, time]:
+    """The strictest of the states on one clock."""
     if zone in EASTERN_STATES:
-        return (time(9), time(18)) if day.weekday() < 5 else (time(10), time(17))
+        return (time(9), time(18)) if weekday < 5 else (time(10), time(17))
     if zone in CENTRAL_STATES:
-        return (time(9), time(20)) if day.weekday() < 6 else (time(12), time(20))
+        return (time(9), time(20)) if weekday < 6 else (time(12), time(20))
     return time(8), time(20) if zone == "America/Los_Angeles" else time(21)
 
 
@@ -136,9 +145,9 @@ def places(atlas: Atlas) -> list[tuple[str, Place]]:
 
 
 def test_c12_of_a_year_of_sends_none_is_outside_the_window() -> None:
-    """C12: 0 of 1,000,000 simulated sends, over all zones and channels and every hour of 2026.
+    """C12: over all zones and channels and every hour of 2026, 0 sends outside.
 
-    `WINBACK_TEST_SENDS` makes it fewer or more.
+    A million takes some 15 s on a quiet core; QUIET_SENDS makes it fewer.
     """
     rules, draw = load_quiet_rules(load_policy(None)), random.Random(12)  # noqa: S311 - no secret
     people, start = places(ATLAS), datetime(2026, 1, 1, tzinfo=UTC)
@@ -153,6 +162,10 @@ def test_c12_of_a_year_of_sends_none_is_outside_the_window() -> None:
             assert until is None
             continue
         waited += until is not None
+        if until == now + HORIZON:
+            # Antarctica's zones have no common day: who gives no zone there is asked for again.
+            assert (country, len(place.zones) > 1) == ("AQ", True)
+            continue
         sent_at = until or now
         for zone in place.zones:
             local = sent_at.astimezone(ATLAS.zone_of(zone))

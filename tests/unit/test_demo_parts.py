@@ -290,7 +290,7 @@ def screen() -> tuple[Screen, io.StringIO]:
 async def test_a_demo_whose_requests_do_not_end_fails() -> None:
     """What --once promises is checked, and what is missing is named."""
     stage, (shown, _) = DeafStage([told("message.sent")]), screen()
-    play = Play(stage, shown, ManualClock(NOW), is_once=True, ends_within_s=0.05)
+    play = Play(stage, shown, ManualClock(NOW), run="r", is_once=True, ends_within_s=0.05)
     with pytest.raises(GatewayError, match=r"have not ended: cust-001, cust-002"):
         await play.run()
     assert stage.gateway.engage.changes[0][0] == demo_people.OPTED_OUT
@@ -298,13 +298,13 @@ async def test_a_demo_whose_requests_do_not_end_fails() -> None:
 
 async def test_a_demo_whose_requests_have_ended_sums_up() -> None:
     """The summary says what the facts say."""
-    asked = demo_people.campaign(now=NOW, run=f"{NOW:%Y%m%dT%H%M%S}", is_once=True)
+    asked = demo_people.campaign(now=NOW, run="r", is_once=True)
     facts = [
         told(kind, one.request_id, recipient_id=one.key, channel="sms")
         for one in asked
         for kind in (("message.sent", "message.delivered") if one.request_id else ("dead_letter",))
     ]
     stage, (shown, text) = DeafStage(facts), screen()
-    await Play(stage, shown, ManualClock(NOW), is_once=True).run()
+    await Play(stage, shown, ManualClock(NOW), run="r", is_once=True).run()
     assert f"{len(asked)} of {len(asked)} records" in text.getvalue()
     assert "messages sent for it: 1" in text.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import gateway
-from gateway.core.hours import easter
+from gateway.core.hours import Holidays, Hours, easter
 from gateway.core.laws import Laws, parse_laws
 from gateway.core.places import Atlas, Place, place_of, zones_of
 from gateway.core.policy import Quiet
@@ -220,6 +220,12 @@ def test_a_kept_yes_ends_with_the_hour_it_was_given_for(atlas: Atlas) -> None:
     place = Place(("Europe/Berlin",), ())
     assert quiet_until(night, place, channel="sms", now=utc("2026-05-13T18:59")) is None
     assert quiet_until(night, place, channel="sms", now=utc("2026-05-13T19:00")) is not None
+    far = Place(("America/New_York", "Europe/Berlin"), ())
+    assert quiet_until(night, far, channel="sms", now=utc("2026-05-13T18:58")) is None
+    assert quiet_until(night, far, channel="sms", now=utc("2026-05-13T19:01")) is not None
+    turned = Place(far.zones[::-1], ())
+    assert quiet_until(night, turned, channel="sms", now=utc("2026-05-13T18:58")) is None
+    assert quiet_until(night, turned, channel="sms", now=utc("2026-05-13T19:01")) is not None
     late = own(atlas, "02:30", "01:00")  # allowed from 01:00 to 02:30, which the gap cuts short
     assert quiet_until(late, place, channel="sms", now=utc("2026-03-29T00:30")) is None
     assert quiet_until(late, place, channel="sms", now=utc("2026-03-29T01:10")) is not None
@@ -349,3 +355,14 @@ def test_one_date_is_a_holiday_once(atlas: Atlas) -> None:
     noon = utc("2026-05-13T12:00")
     assert quiet_until(rules, place, channel="sms", now=noon) == utc("2026-05-14T08:00")
     assert quiet_until(rules, place, channel="sms", now=noon.replace(year=2027)) is None
+
+
+def test_hours_that_hold_together_keep_the_holidays_of_both() -> None:
+    """Two laws: a day that either closes is closed, and the next allowed time is past both."""
+    day = ((480, 1200),)
+    first = Hours((day,) * 7, Holidays(yearly=frozenset({(5, 13)})))
+    second = Hours((day,) * 7, Holidays(dates=frozenset({date(2026, 5, 14)})))
+    for both in (first & second, second & first):
+        local = datetime(2026, 5, 13, 7)  # noqa: DTZ001 - hours know only the wall clock
+        assert both.next_allowed(local) == datetime(2026, 5, 15, 8)  # noqa: DTZ001 - as above
+        assert both.next_allowed(local.replace(year=2027)) == datetime(2027, 5, 14, 8)  # noqa: DTZ001
