@@ -14,9 +14,9 @@ from typing import Final
 from gateway.core.fence_features import read_collection
 from gateway.core.fences import Fence
 from gateway.core.laws import Laws, parse_laws
-from gateway.core.places import Atlas, atlas_of
 from gateway.core.offers import OfferTable
 from gateway.core.offers import parse as parse_offers
+from gateway.core.places import Atlas, atlas_of
 from gateway.core.policy import Policy, parse
 from gateway.core.quiet import QuietRules
 from gateway.core.toml_tables import TomlFault

@@ -58,7 +58,7 @@ def read(struct: type[S], body: bytes) -> S:
 
 
 def _fault(text: str) -> tuple[str, str]:
-    """msgspec's message as path and fault; a missing field's path ends in its name."""
+    """Msgspec's message as path and fault; a missing field's path ends in its name."""
     what, _, at = text.partition(" - at `")
     path = at.rstrip("`") or "$"
     if what.startswith("Object missing required field `"):

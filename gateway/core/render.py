@@ -92,8 +92,9 @@ class Rendered:
 class Template:
     """One template, compiled. `version` is a short hash of all its sources.
 
-    `uses_offer` says whether its texts speak of an offer. `has_unsubscribe` says whether its e-mails carry what promotional ones must: a way out and a
-    postal address. It is always so where `purpose` is `promotional`.
+    `uses_offer` says whether its texts speak of an offer. `has_unsubscribe` says whether its
+    e-mails carry what promotional ones must: a way out and a postal address; it is always so
+    where `purpose` is `promotional`.
     """
 
     id: str

@@ -78,7 +78,9 @@ class Changes:
     async def _cancel(self, data: CancelData) -> None:
         now = self._clock.now()
         if data.source is not None and data.id is not None:
-            self._stops.close_sends(await self._store.cancel(now=now, request=(data.source, data.id)))
+            self._stops.close_sends(
+                await self._store.cancel(now=now, request=(data.source, data.id))
+            )
             return
         while stopped := await self._store.cancel(
             now=now, campaign=data.campaign, recipient_id=data.recipient_id

@@ -106,9 +106,7 @@ class Intake:
             await self._apply_for_sure(event)
         await self._admit_records(offered, refusals)
 
-    async def _admit_records(
-        self, offered: Sequence[Offered], refusals: Sequence[Refusal]
-    ) -> None:
+    async def _admit_records(self, offered: Sequence[Offered], refusals: Sequence[Refusal]) -> None:
         if not offered and not refusals:
             return
         admitted = await self._admit_for_sure(offered, refusals)
@@ -122,10 +120,11 @@ class Intake:
         self._metrics.records["refused"].inc(len(refusals))
 
     async def _apply_for_sure(self, event: Event) -> None:
-        while True:
+        is_done = False
+        while not is_done:
             try:
                 await self._changes.apply(event)
-                return
+                is_done = True
             except StoreUnavailable as away:
                 await self._wait_for_store(away)
 

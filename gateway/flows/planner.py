@@ -86,10 +86,14 @@ class Planner:
             return NO_ARM, data, ()
         arm = experiments.arm(data.experiment, experiments.person_key(data))
         answer = "holdout" if arm.is_holdout else arm.variant or "none"
-        return arm, experiments.applied(data, arm), (Gate("experiment", answer, data.experiment.name),)
+        return (
+            arm,
+            experiments.applied(data, arm),
+            (Gate("experiment", answer, data.experiment.name),),
+        )
 
     def _offered(self, data: SendData, template: Template) -> tuple[SendData, tuple[Gate, ...]]:
-        """The campaign's own offer, else the one that follows the reason, where the text has one."""
+        """The campaign's own offer, else the one that follows the reason, if the text has one."""
         if data.offer is not None:
             return data, (Gate("offer", data.offer.kind, "the campaign's"),)
         if not template.uses_offer:

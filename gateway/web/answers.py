@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.web.options import WebOptions
-from gateway.web.ports import Fault
+from gateway.web.ports import EventsConflict, EventsRefused, Fault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from gateway.web.answers import Problem, json_answer, named, read_json_body
-from gateway.web.options import WebOptions
 from gateway.web.counter import Counter
+from gateway.web.options import WebOptions
 from gateway.web.ports import Consent, Desk, Intake, Stories, Taken
 
 SEND_TYPES = frozenset({"winback.send.requested.v1"})
