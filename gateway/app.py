@@ -6,7 +6,6 @@ It reads top to bottom: store, catalog, providers, flows, web. It decides nothin
 from __future__ import annotations
 
 import asyncio
-import zoneinfo
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,23 +16,32 @@ from channels.contract import Kind, Reading, Receipt
 from channels.http import Transport
 from channels.http_lean import LeanTransport
 from channels.sandbox import SandboxChannel
+from gateway.app_parts import (
+    CLAIM_FOR,
+    catalog_of,
+    conduct_of,
+    kafka_options,
+    lane_options,
+    store_of,
+    tokens_of,
+    topics_of,
+    types_of,
+    web_options,
+    zones,
+)
 from gateway.app_providers import Providers, inboxes_of, providers_of, webhooks_of
 from gateway.bus.contract import Sink, Source
-from gateway.bus.kafka import KafkaOptions, KafkaSink, KafkaSource
-from gateway.catalog import Catalog, load_catalog
+from gateway.bus.kafka import KafkaSink, KafkaSource
+from gateway.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.core import wire
-from gateway.core.gates import Rules
 from gateway.core.offers import OfferTable
 from gateway.core.places import Atlas
 from gateway.core.policy import Policy
 from gateway.core.tokens import Tokens
-from gateway.core.variables import Brand
-from gateway.errors import SettingsError
 from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
 from gateway.flows.desk import Desk
-from gateway.flows.dispatch import Lane, LaneOptions, LaneParts
+from gateway.flows.dispatch import Lane, LaneParts
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake, IntakeOptions
 from gateway.flows.places import Places, Watch
@@ -43,19 +51,14 @@ from gateway.flows.settle import Settler
 from gateway.flows.stops import Stops
 from gateway.flows.supervisor import Crew, Supervisor
 from gateway.flows.wake import Bell
-from gateway.policies import fences_of, load_atlas, load_offers, load_policy, quiet_rules
+from gateway.policies import fences_of, load_atlas, load_offers, load_policy
 from gateway.settings import Settings
-from gateway.store import rows
 from gateway.store.contract import Store
-from gateway.store.scripted import Conduct
 from gateway.store.sqlite import SqliteStore
 from gateway.telemetry import Metrics
-from gateway.web.options import WebOptions
 from gateway.web.ports import Ports
 from gateway.web.server import Server, build
 
-START_WITHIN_S = 20.0
-CLAIM_FOR = timedelta(seconds=90)
 RECEIPT_AFTER_S = 0.2
 
 
@@ -112,72 +115,6 @@ async def running(
         await gateway.watch.refresh()
         await stack.enter_async_context(gateway.server)
         yield gateway
-
-
-# --- parts ----------------------------------------------------------------------------------
-
-
-def store_of(
-    settings: Settings, *, clock: Clock, conduct: Conduct, owns: bool = True
-) -> SqliteStore:
-    """The store that the settings name."""
-    url = settings.store.url
-    if url.path is None:
-        raise SettingsError("WINBACK_STORE__URL: PostgreSQL is not built in yet; use sqlite:///…")
-    return SqliteStore(str(url.path), clock=clock, conduct=conduct, owns=owns)
-
-
-def conduct_of(settings: Settings, policy: Policy, atlas: Atlas) -> Conduct:
-    """What the store's transactions go by."""
-    rules = Rules(
-        caps=policy.caps,
-        quiet=quiet_rules(policy, atlas),
-        needs_sms_proof=settings.consent.sms_proof == "required",
-    )
-    cooldown = policy.geo.cooldown or timedelta()
-    return Conduct(policy.doubt_wait, rules, policy.attribution, cooldown)
-
-
-def brand_of(settings: Settings) -> Brand:
-    """Who the mails are from."""
-    brand = settings.brand
-    return Brand(brand.name, brand.site_url, brand.postal_address)
-
-
-def catalog_of(settings: Settings) -> Catalog:
-    """All templates, compiled."""
-    return load_catalog(settings.templates.path, brand_of(settings))
-
-
-def tokens_of(settings: Settings) -> Tokens:
-    """What signs and reads links."""
-    secrets = [secret.reveal() for secret in settings.tracking.secrets]
-    return Tokens(secrets, settings.http.public_url)
-
-
-def kafka_options(settings: Settings, *, fetch_wait_ms: int = 500) -> KafkaOptions:
-    """How to speak to Kafka."""
-    kafka = settings.kafka
-    return KafkaOptions(
-        bootstrap_servers=",".join(kafka.bootstrap_servers),
-        group_id=kafka.group_id,
-        topics=tuple(types_of(settings)),
-        security_protocol=kafka.security_protocol,
-        sasl_mechanism=kafka.sasl_mechanism,
-        sasl_username=kafka.sasl_username or None,
-        sasl_password=kafka.sasl_password.reveal() or None,
-        ssl_cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
-        ssl_certfile=str(kafka.ssl_certfile) if kafka.ssl_certfile else None,
-        ssl_keyfile=str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None,
-        batch_records_max=settings.intake.batch_records,
-        fetch_wait_ms=fetch_wait_ms,
-    )
-
-
-def topics_of(settings: Settings) -> Mapping[str, str]:
-    """The outbox's words as topic names."""
-    kafka = settings.kafka
-    return {rows.ENGAGEMENT: kafka.engagement_topic, rows.DLQ: kafka.dlq_topic}
 
 
 # --- flows and web --------------------------------------------------------------------------
@@ -292,7 +229,7 @@ def _lanes(
         metrics=parts.metrics,
     )
     return {
-        kind.value: Lane(_lane_options(parts.settings, kind), providers[kind], shared)
+        kind.value: Lane(lane_options(parts.settings, kind), providers[kind], shared)
         for kind in Kind
     }
 
@@ -350,43 +287,6 @@ def _intake(parts: _Parts, lanes: Mapping[str, Lane], changes: Changes) -> Intak
         metrics=parts.metrics,
         outbox_bell=parts.outbox_bell,
     )
-
-
-def types_of(settings: Settings) -> Mapping[str, frozenset[str]]:
-    """Which event types belong on which topic."""
-    kafka = settings.kafka
-    return {
-        kafka.sends_topic: wire.SENDS,
-        kafka.presence_topic: wire.PRESENCE,
-        kafka.conversions_topic: wire.CONVERSIONS,
-        kafka.consent_topic: wire.CONSENT,
-    }
-
-
-def zones() -> frozenset[str]:
-    """The time zones that this machine knows."""
-    return frozenset(zoneinfo.available_timezones())
-
-
-def web_options(settings: Settings) -> WebOptions:
-    """What the web can be told at start."""
-    return WebOptions(
-        public_url=settings.http.public_url,
-        brand_name=settings.brand.name,
-        brand_site=settings.brand.site_url,
-        api_keys=tuple(key.reveal() for key in settings.api.keys),
-        connections_max=settings.http.connections_max,
-    )
-
-
-def _lane_options(settings: Settings, kind: Kind) -> LaneOptions:
-    limits, lanes = settings.limits, settings.lanes
-    concurrency, rate_per_s = {
-        Kind.EMAIL: (lanes.email_concurrency, limits.email_per_second),
-        Kind.SMS: (lanes.sms_concurrency, limits.sms_per_second),
-        Kind.PUSH: (lanes.push_concurrency, limits.push_per_second),
-    }[kind]
-    return LaneOptions(kind.value, concurrency, rate_per_s, CLAIM_FOR, START_WITHIN_S)
 
 
 class _Later:

@@ -42,14 +42,14 @@ def lift(returned: int, targeted: int, held_returned: int, held: int) -> Lift | 
     """The lift of a campaign; None without anybody on one of the sides."""
     if targeted <= 0 or held <= 0:
         return None
-    rate, base = returned / targeted, held_returned / held
+    rate, without = returned / targeted, held_returned / held
     low_rate, high_rate = wilson(returned, targeted)
-    low_base, high_base = wilson(held_returned, held)
+    low_without, high_without = wilson(held_returned, held)
     return Lift(
-        absolute=rate - base,
-        low=rate - base - sqrt((rate - low_rate) ** 2 + (high_base - base) ** 2),
-        high=rate - base + sqrt((high_rate - rate) ** 2 + (base - low_base) ** 2),
-        relative=rate / base - 1 if base else None,
+        absolute=rate - without,
+        low=rate - without - sqrt((rate - low_rate) ** 2 + (high_without - without) ** 2),
+        high=rate - without + sqrt((high_rate - rate) ** 2 + (without - low_without) ** 2),
+        relative=rate / without - 1 if without else None,
     )
 
 

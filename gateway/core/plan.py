@@ -131,11 +131,8 @@ class Chosen:
     is_holdout: bool = False
 
 
-def plan_of(event: Event, chosen: Chosen, *, secret: bytes, now: datetime) -> Plan:
-    """The plan of a request, given what was chosen for it."""
-    data = event.data
-    if not isinstance(data, SendData):
-        raise TypeError("only a send has a plan")
+def plan_of(event: Event, data: SendData, chosen: Chosen, *, secret: bytes, now: datetime) -> Plan:
+    """The plan of a request; `data` is what its message is made of, after arm and offer."""
     offer, geo, fallback = data.offer, data.geo, data.fallback
     return Plan(
         send_id=ids.send_id(event.source, event.id),

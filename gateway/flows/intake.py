@@ -245,7 +245,9 @@ def refusal(record: Record, refused: RefusedError) -> Refusal:
         ("dlq-offset", place[2].encode()),
         ("dlq-timestamp", str(record.timestamp_ms).encode()),
     )
-    return Refusal("dlq:" + ":".join(place), record.key, record.value, headers)
+    # A topic that was made anew counts its offsets from zero: the time tells the records apart.
+    name = ":".join(("dlq", *place, str(record.timestamp_ms)))
+    return Refusal(name, record.key, record.value, headers)
 
 
 def _taken(event: Event, answer: Admitted) -> Taken:

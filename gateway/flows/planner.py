@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import structs
-
 from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.core import experiments, offers
@@ -19,7 +17,7 @@ from gateway.core.offers import OfferTable
 from gateway.core.places import Atlas, place_of
 from gateway.core.plan import Chosen, Route
 from gateway.core.render import Template
-from gateway.core.request import Event, SendData
+from gateway.core.request import Event, SendData, with_offer
 from gateway.core.variables import facts_of
 from gateway.core.wire import encode_data
 from gateway.errors import RefusedError
@@ -77,8 +75,7 @@ class Planner:
             variant=arm.variant,
             is_holdout=arm.is_holdout,
         )
-        decided = structs.replace(event, data=data)
-        plan = plans.plan_of(decided, chosen, secret=self._secret, now=self._clock.now())
+        plan = plans.plan_of(event, data, chosen, secret=self._secret, now=self._clock.now())
         return Admission(plan, event.digest, encode_data(data), (*gates, *chosen_gates)), data
 
     def _armed(self, data: SendData) -> tuple[Arm, SendData, tuple[Gate, ...]]:
@@ -101,7 +98,7 @@ class Planner:
         chosen = offers.choose(self._offers, data.churn, self._clock.now())
         kind = chosen.offer.kind if chosen.offer else "none"
         gate = Gate("offer", kind, f"{chosen.row}: {chosen.why}")
-        return structs.replace(data, offer=chosen.offer), (gate,)
+        return with_offer(data, chosen.offer), (gate,)
 
     def _allowed(self, data: SendData, template: Template, purpose: str) -> list[str]:
         wanted = data.channels or data.recipient.preferred_channels or template.channels

@@ -38,7 +38,7 @@ def plan(
         Route(channel, "en", plans.subjects_of(request, channel, secret)) for channel in channels
     )
     chosen = Chosen(routes, "v1", request.purpose or "promotional")
-    return plans.plan_of(event, chosen, secret=secret, now=NOW)
+    return plans.plan_of(event, request, chosen, secret=secret, now=NOW)
 
 
 def admission(
