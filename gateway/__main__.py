@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 
 import click
 
-from gateway import __version__, app, app_run, config, demo, preview
+from gateway import __version__, app_parts, app_run, config, demo, preview
 from gateway.errors import GatewayError, SettingsError, StoreBehind, StoreInUse, TemplateError
 from gateway.telemetry import log_to_stderr
 
@@ -56,17 +56,17 @@ def migrate() -> None:
 def preview_command(template: str, locale: str | None, html: Path | None, *, is_open: bool) -> None:
     """Print all parts of a template, with the examples of its variables."""
     settings = config.load_here(command="preview")
-    catalog = app.catalog_of(settings)
+    catalog = app_parts.catalog_of(settings)
     found = catalog.get(template)
     if found is None:
         known = ", ".join(sorted(one.id for one in catalog))
         raise click.UsageError(f"no template {template!r}; there are: {known}")
-    click.echo(preview.preview_text(found, locale=locale, brand=app.brand_of(settings)))
+    click.echo(preview.preview_text(found, locale=locale, brand=app_parts.brand_of(settings)))
     if is_open and html is None:
         with NamedTemporaryFile(suffix=".html", delete=False) as file:
             html = Path(file.name)
     if html is not None:
-        page = preview.preview_page(found, locale=locale, brand=app.brand_of(settings))
+        page = preview.preview_page(found, locale=locale, brand=app_parts.brand_of(settings))
         html.write_text(page, encoding="utf-8")
         click.echo(f"page: {html}")
         if is_open:

@@ -6,7 +6,6 @@ It reads top to bottom: store, catalog, providers, flows, web. It decides nothin
 from __future__ import annotations
 
 import asyncio
-import zoneinfo
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,35 +16,49 @@ from channels.contract import Kind, Reading, Receipt
 from channels.http import Transport
 from channels.http_lean import LeanTransport
 from channels.sandbox import SandboxChannel
+from gateway.app_parts import (
+    CLAIM_FOR,
+    catalog_of,
+    conduct_of,
+    kafka_options,
+    lane_options,
+    store_of,
+    tokens_of,
+    topics_of,
+    types_of,
+    web_options,
+    zones,
+)
 from gateway.app_providers import Providers, inboxes_of, providers_of, webhooks_of
 from gateway.bus.contract import Sink, Source
-from gateway.bus.kafka import KafkaOptions, KafkaSink, KafkaSource
-from gateway.catalog import Catalog, load_catalog
+from gateway.bus.kafka import KafkaSink, KafkaSource
+from gateway.catalog import Catalog
 from gateway.clock import Clock, SystemClock
+from gateway.core.offers import OfferTable
+from gateway.core.places import Atlas
+from gateway.core.policy import Policy
 from gateway.core.tokens import Tokens
-from gateway.core.variables import Brand
-from gateway.errors import SettingsError
+from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
-from gateway.flows.dispatch import Lane, LaneOptions, LaneParts
+from gateway.flows.desk import Desk
+from gateway.flows.dispatch import Lane, LaneParts
 from gateway.flows.engage import Engage
-from gateway.flows.intake import Intake
+from gateway.flows.intake import Intake, IntakeOptions
+from gateway.flows.places import Places, Watch
+from gateway.flows.planner import Planner
 from gateway.flows.relay import Relay
 from gateway.flows.settle import Settler
 from gateway.flows.stops import Stops
 from gateway.flows.supervisor import Crew, Supervisor
 from gateway.flows.wake import Bell
+from gateway.policies import fences_of, load_atlas, load_offers, load_policy
 from gateway.settings import Settings
-from gateway.store import rows
 from gateway.store.contract import Store
 from gateway.store.sqlite import SqliteStore
 from gateway.telemetry import Metrics
-from gateway.web.options import WebOptions
 from gateway.web.ports import Ports
 from gateway.web.server import Server, build
 
-START_WITHIN_S = 20.0
-CLAIM_FOR = timedelta(seconds=90)
-DOUBT_WAIT = timedelta(minutes=15)
 RECEIPT_AFTER_S = 0.2
 
 
@@ -60,6 +73,8 @@ class Gateway:
     server: Server
     engage: Engage
     intake: Intake
+    desk: Desk
+    watch: Watch
     inboxes: Mapping[Kind, SandboxChannel] = field(default_factory=dict)
 
     def stop(self) -> None:
@@ -82,73 +97,36 @@ async def running(
 ) -> AsyncIterator[Gateway]:
     """A gateway with everything open, not yet running: `supervisor.run()` is the caller's."""
     clock, extra = clock or SystemClock(), extra or Extra()
-    catalog = catalog_of(settings)
+    catalog, policy, atlas = catalog_of(settings), load_policy(settings.policy.file), load_atlas()
+    fences = fences_of(settings)
+    conduct = conduct_of(settings, policy, atlas)
     options = kafka_options(settings, fetch_wait_ms=extra.fetch_wait_ms)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(store_of(settings, clock=clock))
+        store = await stack.enter_async_context(store_of(settings, clock=clock, conduct=conduct))
         transport = LeanTransport()
         stack.push_async_callback(transport.aclose)
         sink = await stack.enter_async_context(KafkaSink(options, clock))
         source = KafkaSource(options, clock)
-        gateway = _assemble(_Parts(settings, store, catalog, clock, transport, source, sink), extra)
+        world = _World(policy, atlas, load_offers())
+        parts = _Parts(settings, store, catalog, clock, transport, source, sink, world)
+        gateway = _assemble(parts, extra)
+        for fence in fences:
+            await gateway.desk.keep_fence(fence)
+        await gateway.watch.refresh()
         await stack.enter_async_context(gateway.server)
         yield gateway
 
 
-# --- parts ----------------------------------------------------------------------------------
-
-
-def store_of(settings: Settings, *, clock: Clock, owns: bool = True) -> SqliteStore:
-    """The store that the settings name."""
-    url = settings.store.url
-    if url.path is None:
-        raise SettingsError("WINBACK_STORE__URL: PostgreSQL is not built in yet; use sqlite:///…")
-    return SqliteStore(str(url.path), clock=clock, doubt_wait=DOUBT_WAIT, owns=owns)
-
-
-def brand_of(settings: Settings) -> Brand:
-    """Who the mails are from."""
-    brand = settings.brand
-    return Brand(brand.name, brand.site_url, brand.postal_address)
-
-
-def catalog_of(settings: Settings) -> Catalog:
-    """All templates, compiled."""
-    return load_catalog(settings.templates.path, brand_of(settings))
-
-
-def tokens_of(settings: Settings) -> Tokens:
-    """What signs and reads links."""
-    secrets = [secret.reveal() for secret in settings.tracking.secrets]
-    return Tokens(secrets, settings.http.public_url)
-
-
-def kafka_options(settings: Settings, *, fetch_wait_ms: int = 500) -> KafkaOptions:
-    """How to speak to Kafka."""
-    kafka = settings.kafka
-    return KafkaOptions(
-        bootstrap_servers=",".join(kafka.bootstrap_servers),
-        group_id=kafka.group_id,
-        topics=(kafka.sends_topic,),
-        security_protocol=kafka.security_protocol,
-        sasl_mechanism=kafka.sasl_mechanism,
-        sasl_username=kafka.sasl_username or None,
-        sasl_password=kafka.sasl_password.reveal() or None,
-        ssl_cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
-        ssl_certfile=str(kafka.ssl_certfile) if kafka.ssl_certfile else None,
-        ssl_keyfile=str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None,
-        batch_records_max=settings.intake.batch_records,
-        fetch_wait_ms=fetch_wait_ms,
-    )
-
-
-def topics_of(settings: Settings) -> Mapping[str, str]:
-    """The outbox's words as topic names."""
-    kafka = settings.kafka
-    return {rows.ENGAGEMENT: kafka.engagement_topic, rows.DLQ: kafka.dlq_topic}
-
-
 # --- flows and web --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What is read once at start: policy, zones, which offer follows which reason."""
+
+    policy: Policy
+    atlas: Atlas
+    offers: OfferTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +140,40 @@ class _Parts:
     transport: Transport
     source: Source
     sink: Sink
+    world: _World
     metrics: Metrics = field(default_factory=Metrics)
     outbox_bell: Bell = field(default_factory=Bell)
 
 
 def _assemble(parts: _Parts, extra: Extra) -> Gateway:
-    settings, clock = parts.settings, parts.clock
-    stops, tokens = Stops(clock), tokens_of(settings)
+    settings, clock, store = parts.settings, parts.clock, parts.store
+    stops, tokens, places = Stops(clock), tokens_of(settings), Places(store, zones=zones())
     engage = _engage(parts, stops)
     providers = providers_of(settings, parts.transport, clock, _Later(engage, clock))
-    crew = _crew(parts, engage, providers, stops=stops, tokens=tokens)
+    lanes = _lanes(parts, providers, stops=stops, tokens=tokens)
+    bells = [*(lane.bell for lane in lanes.values()), parts.outbox_bell]
+    desk = Desk(store=store, places=places, stops=stops, clock=clock, bells=bells, zones=zones())
+    watch = Watch(places=places, desk=desk)
+    changes = Changes(
+        store=store,
+        engage=engage,
+        places=places,
+        stops=stops,
+        clock=clock,
+        metrics=parts.metrics,
+        policy=parts.world.policy.geo,
+        bells=bells,
+    )
+    crew = _crew(parts, lanes, engage=engage, changes=changes, watch=watch)
     supervisor = Supervisor(
         crew, clock=clock, metrics=parts.metrics, drain_s=settings.shutdown.drain_s
     )
     ports = Ports(
         engage=engage,
         intake=crew.intake,
-        stories=parts.store,
+        stories=store,
         consent=engage,
+        desk=desk,
         health=supervisor,
         tokens=tokens,
         clock=clock,
@@ -188,12 +182,14 @@ def _assemble(parts: _Parts, extra: Extra) -> Gateway:
     web = build(ports, web_options(settings))
     gateway = Gateway(
         settings=settings,
-        store=parts.store,
+        store=store,
         catalog=parts.catalog,
         supervisor=supervisor,
         server=Server(web, host=settings.http.host, port=settings.http.port),
         engage=engage,
         intake=crew.intake,
+        desk=desk,
+        watch=watch,
         inboxes=inboxes_of(providers),
     )
     if extra.routes is not None:
@@ -214,29 +210,43 @@ def _engage(parts: _Parts, stops: Stops) -> Engage:
     )
 
 
-def _crew(
-    parts: _Parts, engage: Engage, providers: Providers, *, stops: Stops, tokens: Tokens
-) -> Crew:
-    store, clock, metrics, bell = parts.store, parts.clock, parts.metrics, parts.outbox_bell
-    settler = Settler(store=store, clock=clock, metrics=metrics, outbox_bell=bell)
+def _lanes(
+    parts: _Parts, providers: Providers, *, stops: Stops, tokens: Tokens
+) -> Mapping[str, Lane]:
     shared = LaneParts(
-        store=store,
-        links=store,
+        store=parts.store,
+        links=parts.store,
         catalog=parts.catalog,
         tokens=tokens,
         stops=stops,
-        settler=settler,
-        clock=clock,
-        metrics=metrics,
+        settler=Settler(
+            store=parts.store,
+            clock=parts.clock,
+            metrics=parts.metrics,
+            outbox_bell=parts.outbox_bell,
+        ),
+        clock=parts.clock,
+        metrics=parts.metrics,
     )
-    lanes = {
-        kind.value: Lane(_lane_options(parts.settings, kind), providers[kind], shared)
+    return {
+        kind.value: Lane(lane_options(parts.settings, kind), providers[kind], shared)
         for kind in Kind
     }
+
+
+def _crew(
+    parts: _Parts,
+    lanes: Mapping[str, Lane],
+    *,
+    engage: Engage,
+    changes: Changes,
+    watch: Watch,
+) -> Crew:
+    store, clock, metrics, bell = parts.store, parts.clock, parts.metrics, parts.outbox_bell
     return Crew(
-        intake=_intake(parts, lanes),
+        intake=_intake(parts, lanes, changes),
         lanes=lanes,
-        settler=settler,
+        settler=next(iter(lanes.values())).settler,
         relay=Relay(
             store=store,
             sink=parts.sink,
@@ -253,48 +263,30 @@ def _crew(
             bells=[*(lane.bell for lane in lanes.values()), bell],
             keep_for=timedelta(days=parts.settings.retention.days),
         ),
+        watch=watch,
         source=parts.source,
     )
 
 
-def _intake(parts: _Parts, lanes: Mapping[str, Lane]) -> Intake:
-    return Intake(
-        store=parts.store,
-        secret=parts.store.secret,
-        zones=zones(),
+def _intake(parts: _Parts, lanes: Mapping[str, Lane], changes: Changes) -> Intake:
+    planner = Planner(
         catalog=parts.catalog,
+        secret=parts.store.secret,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        atlas=parts.world.atlas,
+        offers=parts.world.offers,
+    )
+    return Intake(
+        IntakeOptions(types_of(parts.settings), zones(), CLAIM_FOR),
+        store=parts.store,
+        planner=planner,
+        changes=changes,
         lanes=lanes,
         clock=parts.clock,
         metrics=parts.metrics,
-        claim_for=CLAIM_FOR,
         outbox_bell=parts.outbox_bell,
     )
-
-
-def zones() -> frozenset[str]:
-    """The time zones that this machine knows."""
-    return frozenset(zoneinfo.available_timezones())
-
-
-def web_options(settings: Settings) -> WebOptions:
-    """What the web can be told at start."""
-    return WebOptions(
-        public_url=settings.http.public_url,
-        brand_name=settings.brand.name,
-        brand_site=settings.brand.site_url,
-        api_keys=tuple(key.reveal() for key in settings.api.keys),
-        connections_max=settings.http.connections_max,
-    )
-
-
-def _lane_options(settings: Settings, kind: Kind) -> LaneOptions:
-    limits, lanes = settings.limits, settings.lanes
-    concurrency, rate_per_s = {
-        Kind.EMAIL: (lanes.email_concurrency, limits.email_per_second),
-        Kind.SMS: (lanes.sms_concurrency, limits.sms_per_second),
-        Kind.PUSH: (lanes.push_concurrency, limits.push_per_second),
-    }[kind]
-    return LaneOptions(kind.value, concurrency, rate_per_s, CLAIM_FOR, START_WITHIN_S)
 
 
 class _Later:

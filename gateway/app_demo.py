@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from channels.sandbox import Captured
-from gateway import app
+from gateway import app, app_parts
 from gateway.app import Extra, Gateway
 from gateway.bus.contract import Outgoing, RecordRefused
 from gateway.bus.embedded import EMBEDDED, EmbeddedBroker
@@ -96,7 +96,7 @@ async def staged(
     )
 
     def routes(gateway: Gateway) -> Iterable[Any]:
-        web = app.web_options(settings)
+        web = app_parts.web_options(settings)
         return Inbox(
             captured=lambda: _captured(gateway),
             stream=stream,

@@ -100,7 +100,10 @@ def webhooks_of(settings: Settings) -> Mapping[str, WebhookReader]:
     """A reader per webhook route, for the providers in use."""
     readers: dict[str, WebhookReader] = {}
     if settings.email.provider == "sendgrid":
-        readers["sendgrid"] = SendGridWebhook(settings.sendgrid.webhook_public_key)
+        try:
+            readers["sendgrid"] = SendGridWebhook(settings.sendgrid.webhook_public_key)
+        except ValueError as error:
+            raise SettingsError(f"WINBACK_SENDGRID__WEBHOOK_PUBLIC_KEY: {error}") from error
     if settings.sms.provider == "twilio":
         token = settings.twilio.auth_token.reveal()
         readers["twilio/status"] = TwilioStatusWebhook(token)

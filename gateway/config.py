@@ -31,7 +31,7 @@ DEMO_DEFAULTS: Mapping[str, str] = {
     "WINBACK_API__KEYS": "demo-only-key",
     "WINBACK_BRAND__NAME": "Example Coffee",
     "WINBACK_BRAND__SITE_URL": "https://shop.example",
-    "WINBACK_BRAND__POSTAL_ADDRESS": "Example Coffee, 1 Example Street, 2100 Copenhagen, Denmark",
+    "WINBACK_BRAND__POSTAL_ADDRESS": "1 Example Street, 2100 Copenhagen, Denmark",
 }
 """What `demo` and `preview` take for what is not set; the public URL follows the port."""
 

@@ -11,12 +11,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from gateway.core.fence_features import read_collection
+from gateway.core.fences import Fence
 from gateway.core.laws import Laws, parse_laws
+from gateway.core.offers import OfferTable
+from gateway.core.offers import parse as parse_offers
 from gateway.core.places import Atlas, atlas_of
 from gateway.core.policy import Policy, parse
 from gateway.core.quiet import QuietRules
 from gateway.core.toml_tables import TomlFault
-from gateway.errors import SettingsError
+from gateway.errors import RefusedError, SettingsError
+from gateway.settings import Settings
 
 VARIABLE: Final = "WINBACK_POLICY__FILE"
 FILE_BYTES_MAX: Final = 1 << 20
@@ -48,9 +53,28 @@ def load_atlas() -> Atlas:
     return atlas_of(zone_tab, zoneinfo.available_timezones(), zoneinfo.ZoneInfo)
 
 
-def load_quiet_rules(policy: Policy) -> QuietRules:
-    """The quiet hours of a policy, with the packaged laws and zones."""
-    return QuietRules(policy.quiet, load_laws(), load_atlas())
+def quiet_rules(policy: Policy, atlas: Atlas) -> QuietRules:
+    """The quiet hours of a policy, with the packaged laws."""
+    return QuietRules(policy.quiet, load_laws(), atlas)
+
+
+def load_offers() -> OfferTable:
+    """The packaged table of which offer follows which reason."""
+    return parse_offers(_packaged("offers.toml"))
+
+
+def fences_of(settings: Settings) -> list[Fence]:
+    """The fences of WINBACK_GEO__FENCES_FILE. Raises SettingsError."""
+    file = settings.geo.fences_file
+    if file is None:
+        return []
+    zones = frozenset(zoneinfo.available_timezones())
+    try:
+        return read_collection(file.read_bytes(), zones=zones)
+    except OSError as error:
+        raise SettingsError(f"WINBACK_GEO__FENCES_FILE: {file}: {error.strerror}") from error
+    except RefusedError as error:
+        raise SettingsError(f"WINBACK_GEO__FENCES_FILE: {file}: {error}") from error
 
 
 def _packaged(name: str) -> str:

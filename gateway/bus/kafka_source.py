@@ -50,7 +50,10 @@ class KafkaSource:
         self._committer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        # Entering may wait for ever while no broker answers, so it hears `stop` as well.
+        opening = asyncio.create_task(self._open(), name="bus-open")
+        if await self._finished_before_stop(opening):
+            opening.result()
         self._committer = asyncio.create_task(self._commit_forever(), name="bus-committer")
         return self
 

@@ -48,6 +48,7 @@ __all__ = ["TemplateSource", "compile_template"]
 _PLAIN_NAMES = frozenset({"campaign", "unsubscribe_url", "preferences_url"})
 _FRAME_NAMES = frozenset({"subject", "preheader", "locale", "direction"})
 _ENGINE_NAMES = frozenset({"range", "dict", "namespace", "loop"})
+_OFFER = re.compile(r"\{[{%][^}]*\boffer\b")
 _PIXEL = (
     '{% if _pixel %}<img src="{{ _pixel }}" width="1" height="1" alt="" '
     'style="display:block;border:0">{% endif %}'
@@ -69,6 +70,7 @@ def compile_template(source: TemplateSource, brand: Brand) -> Template:
         variables=meta.variables,
         link_hosts=meta.link_hosts,
         has_unsubscribe=True,
+        uses_offer=any(_OFFER.search(text) for text in source.files.values()),
         brand=brand,
         hosts=compiler.hosts,
         brand_names={name: getattr(brand, name) for name in BRAND_NAMES},

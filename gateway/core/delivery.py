@@ -34,6 +34,8 @@ MISCONFIGURED_GAP_S = 60.0
 class State(StrEnum):
     """Where a delivery is."""
 
+    ARMED = "armed"
+    HELD = "held"
     QUEUED = "queued"
     CLAIMED = "claimed"
     IN_DOUBT = "in_doubt"
@@ -46,6 +48,8 @@ class State(StrEnum):
 
 
 RANK: Mapping[State, int] = {
+    State.ARMED: 0,
+    State.HELD: 0,
     State.QUEUED: 0,
     State.CLAIMED: 1,
     State.IN_DOUBT: 2,
@@ -59,8 +63,14 @@ RANK: Mapping[State, int] = {
 """A receipt moves a delivery to a higher rank or not at all."""
 
 TRANSITIONS: Mapping[tuple[State, str], State] = {
+    (State.ARMED, "seen at the place"): State.QUEUED,
+    (State.ARMED, "geo.expires_at"): State.SUPPRESSED,
+    (State.HELD, "switch: running"): State.QUEUED,
+    (State.HELD, "expired, killed"): State.SUPPRESSED,
+    (State.QUEUED, "switch: stopped"): State.HELD,
     (State.QUEUED, "claim"): State.CLAIMED,
     (State.QUEUED, "closed gate"): State.SUPPRESSED,
+    (State.QUEUED, "expired after an attempt"): State.FAILED,
     (State.CLAIMED, "accepted"): State.SENT,
     (State.CLAIMED, "deferred, throttled"): State.QUEUED,
     (State.CLAIMED, "misconfigured, withheld"): State.QUEUED,
@@ -68,6 +78,7 @@ TRANSITIONS: Mapping[tuple[State, str], State] = {
     (State.CLAIMED, "address refused"): State.BOUNCED,
     (State.CLAIMED, "message refused"): State.FAILED,
     (State.CLAIMED, "no clear answer, crash"): State.IN_DOUBT,
+    (State.CLAIMED, "devices: refused and in doubt"): State.UNKNOWN,
     (State.IN_DOUBT, "proof"): State.SENT,
     (State.IN_DOUBT, "wait over, promotional"): State.UNKNOWN,
     (State.IN_DOUBT, "wait over, transactional"): State.QUEUED,
@@ -153,7 +164,7 @@ def _judge(tried: Tried, *, doubt_wait: timedelta) -> Verdict:  # noqa: PLR0911 
         case Deferred():
             return _again(tried, outcome.reason, outcome.retry_after_s)
         case Throttled():
-            return _again(tried, outcome.reason, outcome.retry_after_s)
+            return _again(tried, outcome.reason, outcome.retry_after_s, counts=False)
         case Refused():
             return _refused(tried.claim.channel, outcome)
         case Misconfigured():
@@ -179,11 +190,13 @@ def _judge(tried: Tried, *, doubt_wait: timedelta) -> Verdict:  # noqa: PLR0911 
             assert_never(outcome)
 
 
-def _again(tried: Tried, reason: str, retry_after_s: float | None) -> Verdict:
+def _again(
+    tried: Tried, reason: str, retry_after_s: float | None, *, counts: bool = True
+) -> Verdict:
     gap_s = retry.next_gap(tried.claim.attempts, tried.draw, retry_after_s)
     due = tried.ended_at + timedelta(seconds=gap_s)
     return _unless_too_old(
-        tried, due, Verdict(State.QUEUED, counts=True, due_at=due, reason=reason)
+        tried, due, Verdict(State.QUEUED, counts=counts, due_at=due, reason=reason)
     )
 
 
@@ -229,6 +242,12 @@ def _refused(channel: str, outcome: Refused) -> Verdict:
 # --- pushes: one delivery, many devices -----------------------------------------------------
 
 PENDING, TAKEN, DEAD, REFUSED, DOUBTFUL = ".", "a", "d", "r", "u"
+
+
+def first_targets(plan: Plan, position: int) -> str:
+    """How the devices of a push stand before the first attempt; empty for e-mail and SMS."""
+    route = plan.routes[position]
+    return PENDING * len(route.subjects) if route.channel == "push" else ""
 
 
 def target_after(outcome: Outcome) -> str:

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfo
 
+import msgspec
+
+from gateway.core import json_values
 from gateway.core.fences import Fence
 from gateway.core.json_values import step
 from gateway.core.opening import DAY_MIN, DAYS, OpeningHours, Span, opening_hours
@@ -56,6 +59,21 @@ def parse_feature(
         timezone=zone,
         hours=_hours(properties, zone, where),
     )
+
+
+def read_feature(text: bytes, route_id: str | None = None, *, zones: frozenset[str]) -> Fence:
+    """One fence from the JSON text of a Feature. Raises as `parse_feature`."""
+    return parse_feature(json_values.read(text), route_id, zones=zones)
+
+
+def read_collection(text: bytes, *, zones: frozenset[str]) -> list[Fence]:
+    """The fences of the JSON text of a FeatureCollection. Raises as `parse_feature`."""
+    return parse_collection(json_values.read(text), zones=zones)
+
+
+def write_feature(fence: Fence) -> bytes:
+    """A fence as the JSON text of its Feature."""
+    return msgspec.json.encode(feature_of(fence))
 
 
 def parse_collection(document: object, *, zones: frozenset[str]) -> list[Fence]:

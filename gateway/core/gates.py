@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from gateway.core.places import Place
 from gateway.core.plan import Plan, Route
+from gateway.core.policy import Cap, Touch, capped
+from gateway.core.quiet import QuietRules, quiet_until
 
 
 class Cause(StrEnum):
@@ -24,6 +27,7 @@ class Cause(StrEnum):
     DEAD_TOKEN = "dead_token"  # noqa: S105 - a device, not a secret
     PROVIDER = "provider"
     CONSENT = "consent"
+    ERASED = "erased"
 
 
 class Reason(StrEnum):
@@ -31,14 +35,30 @@ class Reason(StrEnum):
 
     CONSENT = "consent"
     SUPPRESSED_ADDRESS = "suppressed_address"
+    FREQUENCY_CAP = "frequency_cap"
     EXPIRED = "expired"
     NO_ROUTE = "no_route"
+    NO_COUPON = "no_coupon"
+    HELD_OUT = "held_out"
+    CANCELLED = "cancelled"
+    CONVERTED = "converted"
+    KILLED = "killed"
+
+
+WEIGHT = (
+    Reason.CONSENT,
+    Reason.SUPPRESSED_ADDRESS,
+    Reason.FREQUENCY_CAP,
+    Reason.EXPIRED,
+    Reason.NO_ROUTE,
+)
+"""Of several closed routes' reasons the first of these is the request's."""
 
 
 ADDRESS_CAUSES = frozenset({Cause.BOUNCE, Cause.DEAD_TOKEN, Cause.COMPLAINT})
 """Causes that speak of the address, not of what the person wants."""
 
-EVERYTHING = frozenset({Cause.STOP, Cause.PROVIDER, Cause.BOUNCE, Cause.DEAD_TOKEN})
+EVERYTHING = frozenset({Cause.STOP, Cause.PROVIDER, Cause.BOUNCE, Cause.DEAD_TOKEN, Cause.ERASED})
 """Causes that also hold back transactional messages."""
 
 
@@ -79,7 +99,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The delivery at `position` may be claimed, not before `due_at`."""
+    """The delivery at `position` may go out, not before `due_at`."""
 
     position: int
     due_at: datetime
@@ -98,28 +118,96 @@ class End:
 Answer = Go | End
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the gates go by: the policy's caps and quiet hours, and whether SMS needs proof."""
+
+    caps: tuple[Cap, ...] = ()
+    quiet: QuietRules | None = None
+    needs_sms_proof: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of a plan's person: standings, and recent promotional messages."""
+
+    standings: Standings
+    touches: Sequence[Touch] = ()
+
+
 def subjects(plan: Plan) -> tuple[bytes, ...]:
     """All subjects whose standings the gates of this plan need."""
     return (plan.person, *(key for route in plan.routes for key in route.subjects))
 
 
-def ask(plan: Plan, standings: Standings, *, now: datetime, position: int = 0) -> Answer:
+def ask(plan: Plan, known: Known, rules: Rules, *, now: datetime, position: int = 0) -> Answer:
     """Pass the gates in order for the routes from `position` on."""
     if plan.expires_at is not None and plan.expires_at <= now:
         at = plan.expires_at.isoformat()
         return End(Reason.EXPIRED, at, (Gate("expiry", "expired", at),))
     passed = [Gate("expiry", "passed")]
-    closed_by: Reason | None = None
+    reasons: list[Reason] = []
     for place, route in enumerate(plan.routes[position:], start=position):
-        standing = closed(plan, route, standings)
-        if standing is None:
-            passed += (Gate("consent", "passed", route.channel), Gate("route", route.channel))
-            return Go(place, max(now, plan.not_before or now), tuple(passed))
-        passed.append(Gate("consent", standing.reason.value, f"{route.channel}: {standing.cause}"))
-        closed_by = standing.reason if closed_by in (None, standing.reason) else Reason.CONSENT
+        shut = _shut(plan, route, known, rules, now=now)
+        if shut is not None:
+            passed.append(shut[1])
+            reasons.append(shut[0])
+            continue
+        due = _due(plan, route, rules, now=now)
+        if plan.expires_at is not None and due >= plan.expires_at:
+            passed.append(Gate("quiet", "too_late", f"{route.channel}: {due.isoformat()}"))
+            reasons.append(Reason.EXPIRED)
+            continue
+        passed += (
+            Gate("consent", "passed", route.channel),
+            Gate("cap", "passed", route.channel),
+            Gate("quiet", "passed" if due <= now else "wait", due.isoformat()),
+            Gate("route", route.channel),
+        )
+        return Go(place, due, tuple(passed))
     passed.append(Gate("route", "none"))
-    detail = ", ".join(gate.detail for gate in passed if gate.gate == "consent")
-    return End(closed_by or Reason.NO_ROUTE, detail, tuple(passed))
+    reason = min(reasons, key=WEIGHT.index, default=Reason.NO_ROUTE)
+    return End(reason, _why(passed, reason), tuple(passed))
+
+
+def _why(passed: Sequence[Gate], reason: Reason) -> str:
+    return ", ".join(gate.detail for gate in passed if gate.answer in (reason.value, "too_late"))
+
+
+def _shut(
+    plan: Plan, route: Route, known: Known, rules: Rules, *, now: datetime
+) -> tuple[Reason, Gate] | None:
+    """Why a route is closed, or None."""
+    standing = closed(plan, route, known.standings)
+    if standing is not None:
+        gate = Gate("consent", standing.reason.value, f"{route.channel}: {standing.cause}")
+        return standing.reason, gate
+    if not plan.is_promotional:
+        return None
+    if rules.needs_sms_proof and route.channel == "sms" and not _proven(plan, route, known):
+        return Reason.CONSENT, Gate("consent", Reason.CONSENT.value, "sms: no proof of consent")
+    cap = capped(rules.caps, known.touches, channel=route.channel, now=now)
+    if cap is not None:
+        detail = f"{route.channel}: {cap.max} in {cap.window}"
+        return Reason.FREQUENCY_CAP, Gate("cap", Reason.FREQUENCY_CAP.value, detail)
+    return None
+
+
+def _proven(plan: Plan, route: Route, known: Known) -> bool:
+    return any(
+        not standing.is_revoked and standing.channel == route.channel
+        for subject in (plan.person, *route.subjects)
+        for standing in known.standings.get(subject, ())
+    )
+
+
+def _due(plan: Plan, route: Route, rules: Rules, *, now: datetime) -> datetime:
+    """When a message may go out on an open route: after `not_before`, outside quiet hours."""
+    due = max(now, plan.not_before or now)
+    if rules.quiet is None or not plan.is_promotional:
+        return due
+    place = Place(plan.zones, plan.countries, plan.region)
+    return quiet_until(rules.quiet, place, channel=route.channel, now=due) or due
 
 
 def closed(plan: Plan, route: Route, standings: Standings) -> Standing | None:

@@ -6,12 +6,14 @@ gates must know one, it holds the keyed hash.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
 
-from gateway.core import ids
+from gateway.core import durations, ids
+from gateway.core.places import Place
 from gateway.core.request import Event, PushAddress, SendData
 
 PRIORITIES = {"high": 0, "normal": 1, "low": 2}
@@ -44,6 +46,19 @@ class Plan(Struct, frozen=True, array_like=True):
     expires_at: datetime | None = None
     variant: str | None = None
     is_test: bool = False
+    is_holdout: bool = False
+    zones: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    region: str = ""
+    churn_reason: str | None = None
+    offer_kind: str | None = None
+    pool: str | None = None
+    coupon_expires_in_s: float | None = None
+    coupon_expires_at: datetime | None = None
+    fences: tuple[str, ...] = ()
+    armed_until: datetime | None = None
+    fallback_after_s: float | None = None
+    fallback_unless: str | None = None
 
     @property
     def is_promotional(self) -> bool:
@@ -101,19 +116,24 @@ def subjects_of(data: SendData, channel: str, secret: bytes) -> tuple[bytes, ...
     )
 
 
-def plan_of(
-    event: Event,
-    *,
-    routes: tuple[Route, ...],
-    template_version: str,
-    purpose: str,
-    secret: bytes,
-    now: datetime,
-) -> Plan:
-    """The plan of a request, given what the catalog says about its template."""
-    data = event.data
-    if not isinstance(data, SendData):
-        raise TypeError("only a send has a plan")
+NOWHERE = Place((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was decided about a request before its plan is made."""
+
+    routes: tuple[Route, ...]
+    template_version: str
+    purpose: str
+    place: Place = NOWHERE
+    variant: str | None = None
+    is_holdout: bool = False
+
+
+def plan_of(event: Event, data: SendData, chosen: Chosen, *, secret: bytes, now: datetime) -> Plan:
+    """The plan of a request; `data` is what its message is made of, after arm and offer."""
+    offer, geo, fallback = data.offer, data.geo, data.fallback
     return Plan(
         send_id=ids.send_id(event.source, event.id),
         source=event.source,
@@ -121,16 +141,34 @@ def plan_of(
         recipient_id=data.recipient.id,
         campaign=data.campaign,
         template=data.template,
-        template_version=template_version,
-        purpose=purpose,
+        template_version=chosen.template_version,
+        purpose=chosen.purpose,
         priority=PRIORITIES[data.priority],
-        routes=routes,
+        routes=chosen.routes,
         person=ids.subject_key(secret, "person", data.recipient.id),
         accepted_at=now,
         not_before=utc(data.not_before),
         expires_at=utc(data.expires_at),
+        variant=chosen.variant,
         is_test=data.test,
+        is_holdout=chosen.is_holdout,
+        zones=chosen.place.zones,
+        countries=chosen.place.countries,
+        region=chosen.place.region,
+        churn_reason=data.churn.reason if data.churn else None,
+        offer_kind=offer.kind if offer else None,
+        pool=offer.pool if offer else None,
+        coupon_expires_in_s=_seconds(offer.expires_in if offer else None),
+        coupon_expires_at=utc(offer.expires_at if offer else None),
+        fences=tuple(geo.fences) if geo else (),
+        armed_until=utc(geo.expires_at if geo else None),
+        fallback_after_s=_seconds(fallback.after if fallback else None),
+        fallback_unless=fallback.unless if fallback else None,
     )
+
+
+def _seconds(duration: str | None) -> float | None:
+    return None if duration is None else durations.parse(duration).total_seconds()
 
 
 def utc(at: datetime | None) -> datetime | None:

@@ -92,8 +92,9 @@ class Rendered:
 class Template:
     """One template, compiled. `version` is a short hash of all its sources.
 
-    `has_unsubscribe` says whether its e-mails carry what promotional ones must: a way out and a
-    postal address. It is always so where `purpose` is `promotional`.
+    `uses_offer` says whether its texts speak of an offer. `has_unsubscribe` says whether its
+    e-mails carry what promotional ones must: a way out and a postal address; it is always so
+    where `purpose` is `promotional`.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Template:
     variables: Mapping[str, VariableSpec]
     link_hosts: tuple[str, ...]
     has_unsubscribe: bool
+    uses_offer: bool
     brand: Brand
     hosts: frozenset[str] = field(repr=False)
     brand_names: Mapping[str, str] = field(repr=False)

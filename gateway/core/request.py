@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 ChannelName = Literal["email", "sms", "push"]
 Purpose = Literal["promotional", "transactional"]
@@ -196,3 +196,8 @@ class Event(Struct, frozen=True):
     data: Data
     digest: bytes
     unknown_fields: int
+
+
+def with_offer(data: SendData, offer: Offer | None) -> SendData:
+    """The same request with another offer."""
+    return structs.replace(data, offer=offer)

@@ -18,7 +18,6 @@ import structlog
 from channels.contract import (
     Channel,
     Destination,
-    EmailContent,
     Message,
     Misconfigured,
     Outcome,
@@ -33,7 +32,7 @@ from gateway.clock import Clock
 from gateway.core import delivery, shaping
 from gateway.core.delivery import Claim, Tried
 from gateway.core.ids import attempt_id
-from gateway.core.links import TrackedLinks, unsubscribe_headers
+from gateway.core.links import TrackedLinks
 from gateway.core.plan import address_of
 from gateway.core.render import Rendered
 from gateway.core.request import PushAddress
@@ -129,6 +128,11 @@ class Lane:
     def give_back(self, places: int) -> None:
         """Places that were reserved and not used. Their tokens are spent: a lane errs to slow."""
         self._in_flight -= places
+
+    @property
+    def settler(self) -> Settler:
+        """Where this lane's outcomes become durable; all lanes share one."""
+        return self._parts.settler
 
     @property
     def in_flight(self) -> int:
@@ -269,7 +273,7 @@ class Lane:
         if template is None:
             raise GatewayError("the template is gone")
         links = TrackedLinks(parts.tokens, claim.delivery_id)
-        rendered = template.render(claim.channel, facts_of(claimed.data), links)
+        rendered = template.render(claim.channel, facts_of(claimed.data, _coupon(claimed)), links)
         if rendered.links:
             await parts.links.keep_links(
                 [(code, claim.delivery_id, link, url) for code, link, url in rendered.links]
@@ -301,23 +305,13 @@ class Lane:
         self, claimed: Claimed, rendered: Rendered, to: Destination, began: _Began
     ) -> Message:
         claim, data = claimed.claim, claimed.data
-        content = rendered.content
-        if isinstance(content, EmailContent):
-            url = self._parts.tokens.preferences_url(claim.delivery_id)
-            content = EmailContent(
-                content.subject,
-                content.html,
-                content.text,
-                content.preheader,
-                unsubscribe_headers(url) if claim.plan.is_promotional else {},
-            )
         return Message(
             attempt_id=attempt_id(claim.delivery_id, claim.claim_no),
             send_id=claim.plan.send_id,
             delivery_id=claim.delivery_id,
             to=to,
             to_name=data.recipient.name or "",
-            content=content,
+            content=rendered.content,
             collapse_id=claim.plan.send_id,
             campaign=claim.plan.campaign,
             expires_in_s=self._expires_in_s(claim),
@@ -337,7 +331,8 @@ class Lane:
         def may_start() -> bool:
             now_s = clock.monotonic()
             return (
-                now_s < start_by_s
+                not self._draining
+                and now_s < start_by_s
                 and not shaping.is_held(self._pace, now_s)
                 and stops.let_out(claim.plan, claim.channel, subjects, mark=began.mark)
             )
@@ -365,6 +360,15 @@ class Lane:
         outcome, after = delivery.together(outcomes, targets)
         provider = next(name for answer, name in answers if type(answer) is type(outcome))
         return outcome, after, provider
+
+
+def _coupon(claimed: Claimed) -> Mapping[str, str | None] | None:
+    """The reserved code as a template sees it."""
+    coupon = claimed.coupon
+    if coupon is None:
+        return None
+    ends = coupon.expires_at
+    return {"code": coupon.code, "expires_at": ends.isoformat() if ends else None}
 
 
 def _target(address: str | PushAddress) -> PushTarget:

@@ -203,6 +203,10 @@ class Engage:
             data = decode_consent(body, recipient_id, zones=self._zones)
         except FaultsError as error:
             raise EventsRefused([(one.path, one.detail) for one in error.faults]) from error
+        await self.consent(data)
+
+    async def consent(self, data: ConsentData) -> None:
+        """Keep a word of consent, durable when it returns. Raises StoreUnavailable."""
         await self._change([self._consent(data)])
 
     def _consent(self, data: ConsentData) -> Change:

@@ -1,6 +1,7 @@
-"""From records to sends: decode, check against the template, admit, and only then commit.
+"""From records to sends: decode, plan, admit, and only then commit.
 
 A record that we cannot take becomes a dead letter in the same transaction; the partition goes on.
+Requests are admitted in batches; other events of a batch are applied one by one, in their order.
 """
 
 from __future__ import annotations
@@ -13,25 +14,26 @@ from datetime import timedelta
 import structlog
 
 from gateway.bus.contract import Batch, Record, Source
-from gateway.catalog import Catalog
 from gateway.clock import Clock
-from gateway.core import plan as plans
-from gateway.core.plan import Plan, Route
+from gateway.core.plan import Plan
 from gateway.core.request import Event, SendData
-from gateway.core.variables import facts_of
-from gateway.core.wire import decode, encode_data
+from gateway.core.wire import decode
 from gateway.core.wire_http import FaultsError, decode_http
 from gateway.errors import EventsConflict, EventsRefused, RefusedError, StoreUnavailable
+from gateway.flows.changes import Changes
 from gateway.flows.contract import Taken
 from gateway.flows.dispatch import Lane
+from gateway.flows.planner import Planner
 from gateway.flows.wake import Bell
 from gateway.store.contract import Admission, Admissions, Admitted, Claimed, Refusal
 from gateway.telemetry import Metrics
 
 log = structlog.get_logger()
 
-SEND_TYPES = frozenset({"winback.send.requested.v1"})
 RETRY_S = 0.5
+CONFLICT = RefusedError(
+    "identity_conflict", "$.id", "this source and id came before with other data"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +45,40 @@ class Offered:
     record: Record | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IntakeOptions:
+    """Which event types belong on which topic, the zones that are known, how long a claim lives."""
+
+    types: Mapping[str, frozenset[str]]
+    zones: frozenset[str]
+    claim_for: timedelta
+
+
 class Intake:
-    """Takes requests in, from Kafka and from HTTP."""
+    """Takes events in, from Kafka and from HTTP."""
 
     def __init__(
         self,
+        options: IntakeOptions,
         *,
         store: Admissions,
-        secret: bytes,
-        zones: frozenset[str],
-        catalog: Catalog,
+        planner: Planner,
+        changes: Changes,
         lanes: Mapping[str, Lane],
         clock: Clock,
         metrics: Metrics,
-        claim_for: timedelta,
         outbox_bell: Bell,
     ) -> None:
+        self._options = options
         self._store = store
-        self._secret = secret
-        self._zones = zones
-        self._catalog = catalog
+        self._planner = planner
+        self._changes = changes
         self._lanes = lanes
         self._clock = clock
         self._metrics = metrics
-        self._claim_for = claim_for
         self._outbox_bell = outbox_bell
+
+    # --- from Kafka -------------------------------------------------------------------------
 
     async def run(self, source: Source) -> None:
         """Take batches until the source ends; commit each once it is durable."""
@@ -77,94 +88,45 @@ class Intake:
                 await source.commit(batch)
 
     async def _take_batch(self, batch: Batch) -> None:
+        """Admit runs of requests together; whatever stands between them is applied in its turn."""
         offered: list[Offered] = []
         refusals: list[Refusal] = []
         for record in batch.records:
             try:
-                event = decode(record.value, record.headers, SEND_TYPES, zones=self._zones)
-                offered.append(Offered(*self._admission(event), record))
+                types = self._options.types.get(record.topic, frozenset())
+                event = decode(record.value, record.headers, types, zones=self._options.zones)
+                if isinstance(event.data, SendData):
+                    offered.append(Offered(*self._planner.admission(event), record))
+                    continue
             except RefusedError as refused:
                 refusals.append(refusal(record, refused))
+                continue
+            await self._admit_records(offered, refusals)
+            offered, refusals = [], []
+            await self._apply_for_sure(event)
+        await self._admit_records(offered, refusals)
+
+    async def _admit_records(self, offered: Sequence[Offered], refusals: Sequence[Refusal]) -> None:
+        if not offered and not refusals:
+            return
         admitted = await self._admit_for_sure(offered, refusals)
         conflicts = [
-            refusal(one.record, _conflict())
+            refusal(one.record, CONFLICT)
             for one, answer in zip(offered, admitted, strict=True)
             if answer.status == "conflict" and one.record is not None
         ]
         if conflicts:
             await self._admit_for_sure([], conflicts)
-        if refusals or conflicts:
-            self._metrics.records["refused"].inc(len(refusals))
-            self._outbox_bell.ring()
+        self._metrics.records["refused"].inc(len(refusals))
 
-    async def take(self, body: bytes, *, types: frozenset[str]) -> list[Taken]:
-        """Take a CloudEvent or a JSON array of them, all or none; durable when it returns.
-
-        Raises EventsRefused, EventsConflict or StoreUnavailable.
-        """
-        events = self._decoded(body, types)
-        root = "$[{}]" if body.lstrip().startswith(b"[") else "$"
-        offered: list[Offered] = []
-        faults: list[tuple[str, str]] = []
-        for place, event in enumerate(events):
+    async def _apply_for_sure(self, event: Event) -> None:
+        is_done = False
+        while not is_done:
             try:
-                offered.append(Offered(*self._admission(event)))
-            except RefusedError as refused:
-                faults.append((root.format(place) + refused.path[1:], refused.what))
-        if faults:
-            raise EventsRefused(faults)
-        admitted = await self._admit(offered, [], is_whole=True)
-        conflicts = [
-            (f"{root.format(place)}.id", "this source and id came before with other data")
-            for place, answer in enumerate(admitted)
-            if answer.status == "conflict"
-        ]
-        if conflicts:
-            raise EventsConflict(conflicts)
-        return [_taken(event, answer) for event, answer in zip(events, admitted, strict=True)]
-
-    def _decoded(self, body: bytes, types: frozenset[str]) -> list[Event]:
-        try:
-            return decode_http(body, types, zones=self._zones)
-        except FaultsError as error:
-            faults = [(fault.path, fault.detail) for fault in error.faults]
-            malformed = any(fault.reason == "not_json" for fault in error.faults)
-            raise EventsRefused(faults, malformed=malformed) from error
-
-    # --- one request ------------------------------------------------------------------------
-
-    def _admission(self, event: Event) -> tuple[Admission, SendData]:
-        """A request that passed the contract and its template. Raises RefusedError."""
-        data = event.data
-        if not isinstance(data, SendData):
-            raise TypeError(event.type)
-        if event.unknown_fields:
-            self._metrics.unknown_fields.inc(event.unknown_fields)
-        template = self._catalog.get(data.template)
-        if template is None:
-            raise RefusedError(
-                "unknown_template", "$.data.template", f"no template {data.template!r}"
-            )
-        wanted = data.channels or data.recipient.preferred_channels or template.channels
-        allowed = [channel for channel in dict.fromkeys(wanted) if template.has(channel)]
-        for fault in template.faults(facts_of(data), allowed):
-            raise RefusedError(fault.reason, fault.path, fault.what)
-        routes = tuple(
-            Route(channel, template.locale_for(channel, data.recipient.locale), subjects)
-            for channel in allowed
-            if (subjects := plans.subjects_of(data, channel, self._secret))
-        )
-        plan = plans.plan_of(
-            event,
-            routes=routes,
-            template_version=template.version,
-            purpose=data.purpose or template.purpose,
-            secret=self._secret,
-            now=self._clock.now(),
-        )
-        return Admission(plan, event.digest, encode_data(data)), data
-
-    # --- a batch into the store -------------------------------------------------------------
+                await self._changes.apply(event)
+                is_done = True
+            except StoreUnavailable as away:
+                await self._wait_for_store(away)
 
     async def _admit_for_sure(
         self, offered: Sequence[Offered], refusals: Sequence[Refusal]
@@ -174,8 +136,59 @@ class Intake:
             try:
                 return await self._admit(offered, refusals, is_whole=False)
             except StoreUnavailable as away:
-                log.warning("intake.store_unavailable", what=str(away))
-                await self._clock.sleep(RETRY_S)
+                await self._wait_for_store(away)
+
+    async def _wait_for_store(self, away: StoreUnavailable) -> None:
+        log.warning("intake.store_unavailable", what=str(away))
+        await self._clock.sleep(RETRY_S)
+
+    # --- from HTTP --------------------------------------------------------------------------
+
+    async def take(self, body: bytes, *, types: frozenset[str]) -> list[Taken]:
+        """Take a CloudEvent or a JSON array of them, all or none; durable when it returns.
+
+        Raises EventsRefused, EventsConflict or StoreUnavailable.
+        """
+        events = self._decoded(body, types)
+        if any(not isinstance(event.data, SendData) for event in events):
+            return [await self._taken_change(event) for event in events]
+        root = "$[{}]" if body.lstrip().startswith(b"[") else "$"
+        offered = self._offered(events, root)
+        admitted = await self._admit(offered, [], is_whole=True)
+        conflicts = [
+            (f"{root.format(place)}.id", CONFLICT.what)
+            for place, answer in enumerate(admitted)
+            if answer.status == "conflict"
+        ]
+        if conflicts:
+            raise EventsConflict(conflicts)
+        return [_taken(event, answer) for event, answer in zip(events, admitted, strict=True)]
+
+    def _decoded(self, body: bytes, types: frozenset[str]) -> list[Event]:
+        try:
+            return decode_http(body, types, zones=self._options.zones)
+        except FaultsError as error:
+            faults = [(fault.path, fault.detail) for fault in error.faults]
+            malformed = any(fault.reason == "not_json" for fault in error.faults)
+            raise EventsRefused(faults, malformed=malformed) from error
+
+    def _offered(self, events: Sequence[Event], root: str) -> list[Offered]:
+        offered: list[Offered] = []
+        faults: list[tuple[str, str]] = []
+        for place, event in enumerate(events):
+            try:
+                offered.append(Offered(*self._planner.admission(event)))
+            except RefusedError as refused:
+                faults.append((root.format(place) + refused.path[1:], refused.what))
+        if faults:
+            raise EventsRefused(faults)
+        return offered
+
+    async def _taken_change(self, event: Event) -> Taken:
+        is_new = await self._changes.apply(event)
+        return Taken(event.source, event.id, "", "accepted" if is_new else "duplicate")
+
+    # --- a batch into the store -------------------------------------------------------------
 
     async def _admit(
         self, offered: Sequence[Offered], refusals: Sequence[Refusal], *, is_whole: bool
@@ -189,7 +202,7 @@ class Intake:
                 [one.admission for one in offered],
                 refusals,
                 room=room,
-                claim_for=self._claim_for,
+                claim_for=self._options.claim_for,
                 now=self._clock.now(),
                 is_whole=is_whole,
             )
@@ -232,12 +245,9 @@ def refusal(record: Record, refused: RefusedError) -> Refusal:
         ("dlq-offset", place[2].encode()),
         ("dlq-timestamp", str(record.timestamp_ms).encode()),
     )
-    return Refusal("dlq:" + ":".join(place), record.key, record.value, headers)
-
-
-def _conflict() -> RefusedError:
-    what = "this source and id came before with other data"
-    return RefusedError("identity_conflict", "$.id", what)
+    # A topic that was made anew counts its offsets from zero: the time tells the records apart.
+    name = ":".join(("dlq", *place, str(record.timestamp_ms)))
+    return Refusal(name, record.key, record.value, headers)
 
 
 def _taken(event: Event, answer: Admitted) -> Taken:

@@ -14,12 +14,13 @@ import structlog
 
 from gateway.bus.contract import Source
 from gateway.clock import Clock
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.flows.clockwork import Clockwork
 from gateway.flows.contract import Report
 from gateway.flows.dispatch import Lane
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake
+from gateway.flows.places import Watch
 from gateway.flows.relay import Relay
 from gateway.flows.settle import Settler
 from gateway.telemetry import Metrics
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 LOOP_LAG_MAX_S = 5.0
 WATCH_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Crew:
     relay: Relay
     engage: Engage
     clockwork: Clockwork
+    watch: Watch
     source: Source | None
 
 
@@ -74,11 +77,12 @@ class Supervisor:
         """Run all flows; return after a clean end, raise what broke. `about` is for the log."""
         crew = self._crew
         flows: dict[str, Callable[[], Awaitable[None]]] = {
-            "watch": self._beat,
+            "pulse": self._beat,
             "settler": crew.settler.run,
             "relay": crew.relay.run,
             "engage": crew.engage.run,
             "clockwork": crew.clockwork.run,
+            "watch": self._look,
             **{f"lane-{name}": lane.run for name, lane in crew.lanes.items()},
         }
         if crew.source is not None:
@@ -143,6 +147,15 @@ class Supervisor:
                 for (topic, partition), lag in self._crew.source.lag().items():
                     self._metrics.lag.labels(topic, str(partition)).set(lag)
             await self._clock.sleep(WATCH_EVERY_S)
+
+    async def _look(self) -> None:
+        """Switches and fences that another process changed."""
+        while True:
+            try:
+                await self._crew.watch.refresh()
+            except StoreUnavailable as away:
+                log.warning("watch.store_unavailable", what=str(away))
+            await self._clock.sleep(LOOK_EVERY_S)
 
     # --- health -----------------------------------------------------------------------------
 

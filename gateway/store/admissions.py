@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from gateway.core import facts, gates
-from gateway.core.delivery import Claim, State
-from gateway.core.gates import End, Go
+from gateway.core.delivery import Claim, State, first_targets
+from gateway.core.gates import End, Go, Reason, Rules
 from gateway.core.plan import pack
+from gateway.store.claims import ended, known_of, stopped_scopes, suppressed
 from gateway.store.contract import Admission, Admitted, Refusal
-from gateway.store.rows import (
-    first_targets,
-    gates_bytes,
-    letter_row,
-    standings_for,
-    tell_facts,
-)
-from gateway.store.script import Ask, Row, Script, Tell, to_ms
+from gateway.store.places import armed_until
+from gateway.store.rows import delivery_row, gates_bytes, letter_row, tell_facts
+from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 
 
 def admit(
@@ -29,6 +25,7 @@ def admit(
     claim_for: timedelta,
     now: datetime,
     is_whole: bool,
+    rules: Rules,
 ) -> Script[Sequence[Admitted]]:
     """Make sends of new requests; the rest is duplicate or conflict."""
     if refusals:
@@ -45,7 +42,17 @@ def admit(
         answers.append(Admitted(one.plan.send_id, _status(before, one.digest)))
     if is_whole and any(answer.status == "conflict" for answer in answers):
         return answers
-    claims = yield from _make_sends(fresh, room=room, claim_for=claim_for, now=now)
+    stopped = yield from stopped_scopes()
+    free = (
+        {}
+        if "global" in stopped
+        else {
+            channel: places
+            for channel, places in room.items()
+            if f"channel:{channel}" not in stopped
+        }
+    )
+    claims = yield from _make_sends(fresh, rules, room=free, claim_for=claim_for, now=now)
     return [
         replace(answer, claim=claims.get(answer.send_id)) if answer.status == "accepted" else answer
         for answer in answers
@@ -69,79 +76,129 @@ def _bury(refusals: Sequence[Refusal], *, now: datetime) -> Script[None]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A request, the gates' answer to it, and the number of its send."""
+
+    one: Admission
+    answer: Go | End
+    send_seq: int
+
+
 def _make_sends(
-    fresh: Sequence[Admission], *, room: Mapping[str, int], claim_for: timedelta, now: datetime
+    fresh: Sequence[Admission],
+    rules: Rules,
+    *,
+    room: Mapping[str, int],
+    claim_for: timedelta,
+    now: datetime,
 ) -> Script[Mapping[str, Claim]]:
     if not fresh:
         return {}
-    standings = yield from standings_for(key for one in fresh for key in gates.subjects(one.plan))
-    answers = [gates.ask(one.plan, standings, now=now) for one in fresh]
-    send_seqs = [seq for (seq,) in (yield Ask("new_send_seqs", [(len(fresh),)]))]
-    going = sum(isinstance(answer, Go) for answer in answers)
-    numbers = (yield Ask("new_delivery_seqs", [(going,)])) if going else []
-    delivery_seqs = iter([seq for (seq,) in numbers])
-    sends: list[Row] = []
-    deliveries: list[Row] = []
+    made = yield from _answered(fresh, rules, now=now)
+    going = [one for one in made if isinstance(one.answer, Go)]
+    numbers = (yield Ask("new_delivery_seqs", [(len(going),)])) if going else []
     claims: dict[str, Claim] = {}
-    ended: list[tuple[int | None, facts.Fact]] = []
+    deliveries: list[Row] = []
     free = dict(room)
-    for one, answer, send_seq in zip(fresh, answers, send_seqs, strict=True):
-        sends.append(_send_row(one, answer, send_seq, now=now))
-        if isinstance(answer, End):
-            ended.append((send_seq, suppressed(one, answer, now=now)))
-            continue
-        claim = _claim(one, answer, (send_seq, next(delivery_seqs)), claim_for=claim_for, now=now)
-        is_claimed = answer.due_at <= now and free.get(claim.channel, 0) > 0
-        if is_claimed:
+    for one, (seq,) in zip(sorted(going, key=_priority), numbers, strict=True):
+        claim = _claim(one, seq, claim_for=claim_for, now=now)
+        state = _first_state(one, rules, free, now=now)
+        if state is State.CLAIMED:
             free[claim.channel] -= 1
-            claims[one.plan.send_id] = claim
-        deliveries.append(_delivery_row(claim, answer, is_claimed=is_claimed))
-    yield Tell("insert_sends", sends)
+            claims[one.one.plan.send_id] = claim
+        deliveries.append(_first_row(claim, state))
+    yield Tell("insert_sends", [_send_row(one, now=now) for one in made])
     yield Tell("insert_deliveries", deliveries)
     yield Tell("insert_addresses", _address_rows(fresh))
-    yield from tell_facts(ended)
+    yield from tell_facts(_first_facts(made, now=now))
     return claims
 
 
-def suppressed(one: Admission, answer: End, *, now: datetime) -> facts.Fact:
-    """The fact that a request ends without a message."""
-    event = facts.EventType.SUPPRESSED
-    return facts.of_send(one.plan, event, at=now, reason=answer.reason, detail=answer.detail)
+def _answered(fresh: Sequence[Admission], rules: Rules, *, now: datetime) -> Script[list[_Made]]:
+    """The gates' answers; a request that was cancelled before it came ends here."""
+    early = _without_caps(rules)
+    known = yield from known_of([one.plan for one in fresh], early, now=now)
+    cancelled = yield Ask("cancels", [(one.plan.send_id,) for one in fresh])
+    gone = {send_id for (send_id,) in cancelled}
+    numbers = yield Ask("new_send_seqs", [(len(fresh),)])
+    made: list[_Made] = []
+    for one, (seq,) in zip(fresh, numbers, strict=True):
+        mine = known[one.plan.send_id]
+        answer: Go | End = gates.ask(one.plan, mine, early, now=now)
+        if one.plan.send_id in gone:
+            answer = ended(Reason.CANCELLED)
+        made.append(_Made(one, answer, seq))
+    return made
 
 
-def _send_row(one: Admission, answer: Go | End, seq: int, *, now: datetime) -> Row:
-    plan = one.plan
-    ended = answer.reason.value if isinstance(answer, End) else None
+def _without_caps(rules: Rules) -> Rules:
+    """The rules of admission: caps count when a message goes out, not when it is asked for."""
+    return replace(rules, caps=())
+
+
+def _priority(made: _Made) -> int:
+    return made.one.plan.priority
+
+
+def _first_state(made: _Made, rules: Rules, free: Mapping[str, int], *, now: datetime) -> State:
+    """Claimed at once where only the gates that were asked decide, else to be claimed."""
+    plan, answer = made.one.plan, made.answer
+    if plan.fences:
+        return State.ARMED
+    needs_more = plan.pool is not None or plan.is_holdout
+    needs_more = needs_more or (plan.is_promotional and bool(rules.caps))
+    if needs_more or not isinstance(answer, Go) or answer.due_at > now:
+        return State.QUEUED
+    channel = plan.routes[answer.position].channel
+    return State.CLAIMED if free.get(channel, 0) > 0 else State.QUEUED
+
+
+def _first_row(claim: Claim, state: State) -> Row:
+    if state is State.CLAIMED:
+        return delivery_row(claim, state, due=None)
+    if state is State.ARMED:
+        return delivery_row(claim, state, due=from_ms(armed_until(claim.plan)))
+    return delivery_row(replace(claim, claim_no=0), state, due=claim.queued_at)
+
+
+def _first_facts(made: Sequence[_Made], *, now: datetime) -> list[tuple[int | None, facts.Fact]]:
+    told: list[tuple[int | None, facts.Fact]] = []
+    for one in made:
+        plan = one.one.plan
+        if isinstance(one.answer, End):
+            told.append((one.send_seq, suppressed(plan, one.answer, now=now)))
+        elif plan.fences:
+            detail = ", ".join(plan.fences)[:1000]
+            fact = facts.of_send(plan, facts.EventType.ARMED, at=now, reason=None, detail=detail)
+            told.append((one.send_seq, fact))
+    return told
+
+
+def _send_row(made: _Made, *, now: datetime) -> Row:
+    plan, answer = made.one.plan, made.answer
+    end = answer.reason.value if isinstance(answer, End) else None
     return (
-        seq, plan.send_id, one.digest, plan.recipient_id, plan.campaign, pack(plan), one.request,
-        gates_bytes(answer.gates), to_ms(now), ended,
+        made.send_seq, plan.send_id, made.one.digest, plan.recipient_id, plan.campaign,
+        int(plan.is_promotional), pack(plan), made.one.request,
+        gates_bytes((*made.one.gates, *answer.gates)), to_ms(now), end,
     )  # fmt: skip
 
 
-def _claim(
-    one: Admission, answer: Go, seqs: tuple[int, int], *, claim_for: timedelta, now: datetime
-) -> Claim:
+def _claim(made: _Made, seq: int, *, claim_for: timedelta, now: datetime) -> Claim:
+    plan, answer = made.one.plan, made.answer
+    assert isinstance(answer, Go)  # noqa: S101 - only what goes is claimed
     return Claim(
-        delivery_seq=seqs[1],
-        send_seq=seqs[0],
-        plan=one.plan,
+        delivery_seq=seq,
+        send_seq=made.send_seq,
+        plan=plan,
         position=answer.position,
         claim_no=1,
         attempts=0,
         queued_at=answer.due_at,
         until=now + claim_for,
-        targets=first_targets(one.plan, answer.position),
+        targets=first_targets(plan, answer.position),
     )
-
-
-def _delivery_row(claim: Claim, answer: Go, *, is_claimed: bool) -> Row:
-    due = to_ms(answer.due_at)
-    state = State.CLAIMED if is_claimed else State.QUEUED
-    return (
-        claim.delivery_seq, claim.send_seq, claim.position, claim.channel, state.value,
-        claim.plan.priority, due, None if is_claimed else due, int(is_claimed),
-        to_ms(claim.until) if is_claimed else None, claim.targets,
-    )  # fmt: skip
 
 
 def _address_rows(fresh: Sequence[Admission]) -> list[Row]:

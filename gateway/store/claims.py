@@ -1,61 +1,49 @@
-"""How deliveries are attempted: claim, settle, release, and what time makes of open claims.
+"""How deliveries are claimed, and how they end without a message.
 
-A claim is a number that grows with every claim of a delivery; settling is compare-and-set on it,
-so a process that lost its claim cannot settle. Gates are asked in the claim's own transaction.
+A claim is a number that grows with every claim of a delivery. Gates are asked in the claim's own
+transaction, in order of priority, so the higher priority gets the last place under a cap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from channels.contract import Accepted
 from gateway.core import delivery, facts, gates
-from gateway.core.delivery import Claim, State, Tried, Verdict, judge
-from gateway.core.facts import EventType, Fact
-from gateway.core.gates import Cause, End, Go, Reason
+from gateway.core.delivery import Claim, State
+from gateway.core.facts import EventType
+from gateway.core.gates import Answer, End, Gate, Go, Known, Reason, Rules
 from gateway.core.plan import Plan, unpack
+from gateway.core.policy import Touch, lookback
 from gateway.core.request import SendData
 from gateway.core.wire import decode_stored
-from gateway.store.consent import tell_changes
-from gateway.store.contract import Change, Claimed
-from gateway.store.rows import first_targets, gates_bytes, standings_for, tell_facts
-from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms, to_ms_or_none
+from gateway.store.contract import Claimed, Coupon
+from gateway.store.coupons import reserve
+from gateway.store.rows import delivery_row, gates_bytes, standings_for, tell_facts
+from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 
-# --- claim ----------------------------------------------------------------------------------
+FAR = 253_402_300_799_000
+"""The end of the year 9999 in milliseconds: due when something else rings."""
 
 
-def claim(
-    channel: str, limit: int, *, claim_for: timedelta, now: datetime
-) -> Script[Sequence[Claimed]]:
-    """Claim due deliveries that the gates let out; close the others."""
-    found: list[Row] = []
-    for priority in range(3):
-        left = limit - len(found)
-        if left > 0:
-            found += yield Ask("due", [(channel, priority, to_ms(now), left)])
-    due = [(_due_claim(row, until=now + claim_for), State(row[7]), row[9]) for row in found]
-    standings = yield from standings_for(
-        key for one, _, _ in due for key in gates.subjects(one.plan)
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery that has not gone out, as a claim that might be made of it."""
+
+    claim: Claim
+    state: State
+    stop: str | None
+    request: bytes
+
+
+def due_of(row: Row, *, until: datetime) -> Due:
+    """A row of `due` and its like."""
+    seq, send_seq, position, claim_no, attempts, queued_at, targets, state, plan, stop, request = (
+        row[:11]
     )
-    claimed: list[Claimed] = []
-    for one, state, request in due:
-        answer = gates.ask(one.plan, standings, now=now, position=one.position)
-        if isinstance(answer, Go) and answer.position == one.position:
-            data = decode_stored(SendData, request)
-            claimed.append(Claimed(one, data, _closed_devices(one, standings)))
-        else:
-            yield from _close(one, state, answer, now=now)
-    yield Tell(
-        "claim_deliveries",
-        [(c.claim.delivery_seq, c.claim.claim_no, to_ms(c.claim.until)) for c in claimed],
-    )
-    return claimed
-
-
-def _due_claim(row: Row, *, until: datetime) -> Claim:
-    seq, send_seq, position, claim_no, attempts, queued_at, targets, _, plan, _ = row
-    return Claim(
+    claim = Claim(
         delivery_seq=seq,
         send_seq=send_seq,
         plan=unpack(plan),
@@ -66,223 +54,246 @@ def _due_claim(row: Row, *, until: datetime) -> Claim:
         until=until,
         targets=targets,
     )
+    return Due(claim, State(state), stop, request)
 
 
-def _closed_devices(one: Claim, standings: gates.Standings) -> frozenset[int]:
+# --- claim ----------------------------------------------------------------------------------
+
+
+def claim(
+    channel: str, limit: int, *, claim_for: timedelta, now: datetime, rules: Rules
+) -> Script[Sequence[Claimed]]:
+    """Claim due deliveries that the gates let out; close or put off the others."""
+    stopped = yield from stopped_scopes()
+    if stopped & {"global", f"channel:{channel}"}:
+        return []
+    found: list[Row] = []
+    for priority in range(3):
+        left = limit - len(found)
+        if left > 0:
+            found += yield Ask("due", [(channel, priority, to_ms(now), left)])
+    due = [due_of(row, until=now + claim_for) for row in found]
+    known = yield from known_of([one.claim.plan for one in due], rules, now=now)
+    claimed: list[Claimed] = []
+    for one in due:
+        taken = yield from _claim_one(one, known[one.claim.plan.send_id], rules, (stopped, now))
+        if taken is not None:
+            claimed.append(taken)
+            _touch(known[one.claim.plan.send_id], one.claim, now)
+    yield Tell(
+        "claim_deliveries",
+        [(c.claim.delivery_seq, c.claim.claim_no, to_ms(c.claim.until)) for c in claimed],
+    )
+    return claimed
+
+
+def stopped_scopes() -> Script[set[str]]:
+    """The scopes whose switch is off."""
+    return {scope for scope, is_stopped, _, _ in (yield Ask("switches")) if is_stopped}
+
+
+def known_of(plans: Sequence[Plan], rules: Rules, *, now: datetime) -> Script[Mapping[str, Known]]:
+    """What the gates must know of these sends; people share their touches."""
+    standings = yield from standings_for(key for plan in plans for key in gates.subjects(plan))
+    touches: defaultdict[str, list[Touch]] = defaultdict(list)
+    if rules.caps:
+        since = to_ms(now - lookback(rules.caps))
+        people = sorted({plan.recipient_id for plan in plans if plan.is_promotional})
+        for person, channel, at in (yield Ask("touches", [(one, since) for one in people])):
+            touches[person].append((channel, from_ms(at)))
+    return {plan.send_id: Known(standings, touches[plan.recipient_id]) for plan in plans}
+
+
+def _touch(known: Known, one: Claim, now: datetime) -> None:
+    """What was just claimed counts for the person's next delivery in this transaction."""
+    if one.plan.is_promotional and isinstance(known.touches, list):
+        known.touches.append((one.channel, now))
+
+
+def _claim_one(
+    one: Due, known: Known, rules: Rules, when: tuple[set[str], datetime]
+) -> Script[Claimed | None]:
+    stopped, now = when
+    plan = one.claim.plan
+    if f"campaign:{plan.campaign}" in stopped and one.stop is None:
+        until = to_ms(plan.expires_at) if plan.expires_at else FAR
+        yield Tell("hold_deliveries", [(one.claim.delivery_seq, until)])
+        return None
+    answer = yield from _answer(one, known, rules, now=now)
+    if isinstance(answer, End) or answer.position != one.claim.position:
+        yield from close(one, answer, now=now)
+        return None
+    if answer.due_at > now:
+        row = (one.claim.delivery_seq, to_ms(answer.due_at), _waiting(one.state))
+        yield Tell("requeue_deliveries", [row])
+        return None
+    coupon: Coupon | None = None
+    if plan.pool is not None:
+        kept = yield from reserve(one.claim, now=now)
+        if isinstance(kept, End):
+            yield from close(one, kept, now=now)
+            return None
+        coupon = kept
+    data = decode_stored(SendData, one.request)
+    return Claimed(one.claim, data, _closed_devices(one.claim, known), coupon)
+
+
+def _waiting(state: State) -> str:
+    return State.QUEUED.value if state in (State.HELD, State.ARMED) else state.value
+
+
+def _answer(one: Due, known: Known, rules: Rules, *, now: datetime) -> Script[Answer]:
+    """The gates' answer, and what only this send's own history can say."""
+    plan, position = one.claim.plan, one.claim.position
+    if one.stop is not None:
+        return ended(Reason(one.stop))
+    if position > 0 and (yield from _has_reacted(one.claim)):
+        return ended(Reason.NO_ROUTE, "an earlier channel reached the person")
+    if one.state is State.ARMED:
+        return ended(Reason.EXPIRED, "nobody came to the place")
+    answer = gates.ask(plan, known, rules, now=now, position=position)
+    if isinstance(answer, Go) and plan.is_holdout and answer.due_at <= now:
+        return ended(Reason.HELD_OUT, plan.variant or "")
+    return answer
+
+
+def ended(reason: Reason, detail: str = "") -> End:
+    """An end that one gate alone decides."""
+    return End(reason, detail, (Gate("stop", reason.value, detail),))
+
+
+def _has_reacted(one: Claim) -> Script[bool]:
+    """Whether the person reacted to an earlier channel, so that this one is not needed."""
+    unless = one.plan.fallback_unless
+    if unless is None:
+        return False
+    for _, state, delivered_at, opened_at, clicked_at in (
+        yield Ask("reactions", [(one.send_seq, one.position)])
+    ):
+        if state in (State.SENT, State.DELIVERED) and reacted(
+            unless, delivered_at, opened_at, clicked_at
+        ):
+            return True
+    return False
+
+
+def reacted(
+    unless: str, delivered_at: int | None, opened_at: int | None, clicked_at: int | None
+) -> bool:
+    """Whether a delivery was taken as far as `fallback.unless` asks; a click implies an open."""
+    if unless == "delivered":
+        return any(at is not None for at in (delivered_at, opened_at, clicked_at))
+    if unless == "opened":
+        return opened_at is not None or clicked_at is not None
+    return clicked_at is not None
+
+
+def _closed_devices(one: Claim, known: Known) -> frozenset[int]:
     if one.channel != "push":
         return frozenset()
     return frozenset(
         place
         for place, key in enumerate(one.plan.routes[one.position].subjects)
-        if gates.address_closed(one.plan, "push", key, standings) is not None
+        if gates.address_closed(one.plan, "push", key, known.standings) is not None
     )
 
 
-def _close(one: Claim, state: State, answer: Go | End, *, now: datetime) -> Script[None]:
+# --- ends -----------------------------------------------------------------------------------
+
+
+def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
     """A delivery that may not go out (any more): the next channel's turn, or the end."""
-    if state in (State.SENT, State.DELIVERED):  # other devices of a push have it already
-        yield Tell("close_deliveries", [(one.delivery_seq, state.value, None, None)])
+    claim = one.claim
+    if one.state in (State.SENT, State.DELIVERED):  # a push that other devices have already
+        yield Tell("close_deliveries", [(claim.delivery_seq, one.state.value, None, None)])
         return
     if isinstance(answer, Go):
-        closed = (one.delivery_seq, State.SUPPRESSED.value, Reason.CONSENT.value, None)
-        yield Tell("close_deliveries", [closed])
-        yield from _next_delivery(one, answer)
+        shut = (claim.delivery_seq, State.SUPPRESSED.value, Reason.CONSENT.value, None)
+        yield Tell("close_deliveries", [shut])
+        yield from next_delivery(claim, answer)
         return
-    ends_tried = one.attempts > 0 and answer.reason is Reason.EXPIRED
-    after = State.FAILED if ends_tried else State.SUPPRESSED
-    row = (one.delivery_seq, after.value, answer.reason.value, answer.detail)
+    has_failed = claim.attempts > 0 and answer.reason is Reason.EXPIRED
+    after = State.FAILED if has_failed else State.SUPPRESSED
+    row = (claim.delivery_seq, after.value, answer.reason.value, answer.detail)
     yield Tell("close_deliveries", [row])
-    yield Tell("end_sends", [(one.send_seq, answer.reason.value, gates_bytes(answer.gates))])
-    if ends_tried:
+    yield Tell("end_sends", [(claim.send_seq, answer.reason.value, gates_bytes(answer.gates))])
+    yield from _tell_end(claim, answer, has_failed=has_failed, now=now)
+
+
+def _tell_end(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> Script[None]:
+    if has_failed:
         fact = facts.of_delivery(
-            one.plan, one.position, EventType.FAILED, at=now, attempt=one.attempts,
+            claim.plan, claim.position, EventType.FAILED, at=now, attempt=claim.attempts,
             reason="given_up", detail="expired",
         )  # fmt: skip
-        yield from tell_facts([(one.send_seq, fact)])
-    elif one.position == 0:  # an earlier channel's end has been told, and was the end
-        fact = facts.of_send(
-            one.plan, EventType.SUPPRESSED, at=now, reason=answer.reason, detail=answer.detail
-        )
-        yield from tell_facts([(one.send_seq, fact)])
+    elif claim.position == 0:
+        fact = suppressed(claim.plan, answer, now=now)
+    else:  # an earlier channel's end has been told, and was the end
+        return
+    yield from tell_facts([(claim.send_seq, fact)])
 
 
-def _next_delivery(before: Claim, answer: Go) -> Script[None]:
+def suppressed(plan: Plan, answer: End, *, now: datetime) -> facts.Fact:
+    """The fact that a request ends without a message."""
+    event = EventType.SUPPRESSED
+    return facts.of_send(plan, event, at=now, reason=answer.reason, detail=answer.detail)
+
+
+def next_delivery(before: Claim, answer: Go) -> Script[None]:
+    """The next channel's turn, as the gates allow it."""
     ((seq,),) = yield Ask("new_delivery_seqs", [(1,)])
-    plan, due = before.plan, to_ms(answer.due_at)
-    channel = plan.routes[answer.position].channel
-    yield Tell(
-        "insert_deliveries",
-        [(
-            seq, before.send_seq, answer.position, channel, State.QUEUED.value, plan.priority,
-            due, due, 0, None, first_targets(plan, answer.position),
-        )],
-    )  # fmt: skip
-
-
-# --- settle ---------------------------------------------------------------------------------
-
-
-def settle(batch: Sequence[Tried], *, doubt_wait: timedelta, now: datetime) -> Script[int]:
-    """Record outcomes whose claims are still ours; the others count as stale."""
-    open_now = {
-        seq: (State(state), is_open)
-        for seq, state, is_open in (
-            yield Ask("open_claims", [(t.claim.delivery_seq, t.claim.claim_no) for t in batch])
-        )
-    }
-    rows: list[Row] = []
-    told: list[tuple[int | None, Fact]] = []
-    ends: list[tuple[Tried, Verdict]] = []
-    stale = 0
-    for tried in batch:
-        state, is_open = open_now.get(tried.claim.delivery_seq, (None, False))
-        if state is None or not (is_open or _proves(state, tried)):
-            stale += 1
-            continue
-        verdict = judge(tried, doubt_wait=doubt_wait)
-        rows.append(_settled_row(tried, verdict))
-        told += _facts_of(tried, verdict, before=state)
-        if verdict.tries_next or verdict.cause or delivery.DEAD in tried.targets:
-            ends.append((tried, verdict))
-    yield Tell("settle_deliveries", rows)
-    yield Tell("insert_attempts", [_attempt_row(tried) for tried in batch])
-    yield from tell_facts(told)
-    for tried, verdict in ends:
-        yield from _after_end(tried, verdict, now=now)
-    return stale
-
-
-def _proves(state: State, tried: Tried) -> bool:
-    """An answer that comes after its claim ran out still proves that the provider took it."""
-    return state in (State.IN_DOUBT, State.UNKNOWN) and isinstance(tried.outcome, Accepted)
-
-
-def _settled_row(tried: Tried, verdict: Verdict) -> Row:
-    is_doubt = verdict.state is State.IN_DOUBT
-    due = to_ms_or_none(verdict.due_at)
-    sent_at = to_ms(tried.ended_at) if verdict.state is State.SENT else None
-    return (
-        tried.claim.delivery_seq, verdict.state.value, None if is_doubt else due,
-        due if is_doubt else None, int(verdict.counts), tried.targets, tried.provider,
-        verdict.provider_id or None, sent_at, verdict.reason or None, verdict.detail or None,
-    )  # fmt: skip
-
-
-def _attempt_row(tried: Tried) -> Row:
-    outcome = tried.outcome
-    return (
-        tried.claim.delivery_seq, tried.claim.claim_no, to_ms(tried.started_at),
-        to_ms(tried.ended_at), tried.provider, type(outcome).__name__.lower(),
-        getattr(outcome, "reason", ""),
-    )  # fmt: skip
-
-
-TOLD = {
-    State.SENT: EventType.SENT,
-    State.BOUNCED: EventType.BOUNCED,
-    State.FAILED: EventType.FAILED,
-    State.UNKNOWN: EventType.UNKNOWN,
-}
-
-
-def _facts_of(tried: Tried, verdict: Verdict, *, before: State) -> list[tuple[int | None, Fact]]:
-    event = TOLD.get(verdict.state)
-    if event is None or before in (State.SENT, State.DELIVERED):
-        return []
-    one = tried.claim
-    fact = facts.of_delivery(
-        one.plan, one.position, event, at=tried.ended_at, provider=tried.provider,
-        provider_message_id=verdict.provider_id, attempt=one.attempts + int(verdict.counts),
-        reason=verdict.reason, detail=verdict.detail, segments=tried.segments,
-    )  # fmt: skip
-    return [(one.send_seq, fact)]
-
-
-def _after_end(tried: Tried, verdict: Verdict, *, now: datetime) -> Script[None]:
-    """Suppress what was refused, then give the next allowed channel its turn."""
-    one = tried.claim
-    changes = _suppressions(tried, verdict)
-    if changes:
-        yield from tell_changes(changes, now=now)
-    if verdict.tries_next and one.position + 1 < len(one.plan.routes):
-        standings = yield from standings_for(gates.subjects(one.plan))
-        answer = gates.ask(one.plan, standings, now=now, position=one.position + 1)
-        if isinstance(answer, Go):
-            yield from _next_delivery(one, answer)
-
-
-def _suppressions(tried: Tried, verdict: Verdict) -> list[Change]:
-    one = tried.claim
-    subjects = one.plan.routes[one.position].subjects
-    if tried.targets:
-        gone = [subjects[place] for place in delivery.died(one.targets, tried.targets)]
-        cause = Cause.DEAD_TOKEN
-    else:
-        gone, cause = list(subjects), verdict.cause or Cause.BOUNCE
-        if verdict.cause is None:
-            return []
-    if not gone:
-        return []
-    by_provider = cause is Cause.PROVIDER
-    return [
-        Change(
-            cause=cause,
-            channel=one.channel,
-            is_revoked=True,
-            occurred_at=tried.ended_at,
-            source=tried.provider,
-            subjects=gone,
-            evidence=verdict.detail,
-            fact=EventType.UNSUBSCRIBED if by_provider else None,
-        )
-    ]
+    claim = replace(
+        before,
+        delivery_seq=seq,
+        position=answer.position,
+        claim_no=0,
+        attempts=0,
+        queued_at=answer.due_at,
+        targets=delivery.first_targets(before.plan, answer.position),
+    )
+    row = delivery_row(claim, State.QUEUED, due=answer.due_at)
+    yield Tell("insert_deliveries", [row])
 
 
 # --- release and time -----------------------------------------------------------------------
 
 
-def release(claims: Sequence[Claim], *, now: datetime) -> Script[None]:
+def release(held: Sequence[Claim], *, now: datetime) -> Script[None]:
     """Nothing was written under these claims: they are due again."""
-    rows = [(one.delivery_seq, one.claim_no, to_ms(now)) for one in claims]
+    rows = [(one.delivery_seq, one.claim_no, to_ms(now)) for one in held]
     yield Tell("release_claims", rows)
 
 
-def sweep(
-    *, doubt_wait: timedelta, lost_before: datetime, now: datetime, limit: int
-) -> Script[int]:
-    """Claims that ran out are in doubt; doubts whose wait is over end, or go again."""
-    lost = yield Ask("ran_out", [(to_ms(lost_before), limit)])
-    yield Tell("doubt_deliveries", [_doubted(row, now + doubt_wait) for row in lost])
-    over = yield Ask("doubts_over", [(to_ms(now), limit)])
-    rows: list[Row] = []
-    told: list[tuple[int | None, Fact]] = []
-    for seq, send_seq, position, attempts, targets, provider, packed in over:
-        plan = unpack(packed)
-        row, fact = _doubt_end(plan, position, (seq, attempts, targets, provider), now=now)
-        rows.append(row)
-        if fact is not None:
-            told.append((send_seq, fact))
-    yield Tell("end_doubts", rows)
-    yield from tell_facts(told)
-    return len(lost) + len(over)
+def expire(*, now: datetime, limit: int) -> Script[int]:
+    """End what waits past its request's end."""
+    found = yield Ask("expired", [(to_ms(now), limit)])
+    for row in found:
+        one = due_of(row, until=now)
+        yield from close(one, ended(Reason.EXPIRED, "while it waited"), now=now)
+    return len(found)
 
 
-def _doubted(row: Row, until: datetime) -> Row:
-    seq, _, targets, state = row
-    held = State.IN_DOUBT if state == State.CLAIMED else State(state)
-    wait = to_ms(until) if held is State.IN_DOUBT else None
-    return (seq, wait, targets.replace(delivery.PENDING, delivery.DOUBTFUL), held.value)
+def plan_fallback(plan: Plan, position: int, delivery_seq: int, *, now: datetime) -> Script[None]:
+    """Note when the next channel's turn comes, where the request asks for that."""
+    if plan.fallback_after_s is None or position + 1 >= len(plan.routes):
+        return
+    due = now + timedelta(seconds=plan.fallback_after_s)
+    yield Tell("fall_back_at", [(delivery_seq, to_ms(due))])
 
 
-def _doubt_end(
-    plan: Plan, position: int, row: tuple[int, int, str, str | None], *, now: datetime
-) -> tuple[Row, Fact | None]:
-    seq, attempts, targets, provider = row
-    again = targets if plan.is_promotional else targets.replace(delivery.DOUBTFUL, delivery.PENDING)
-    if not plan.is_promotional or delivery.PENDING in again:
-        return (seq, State.QUEUED.value, to_ms(now), again, "in_doubt"), None
-    fact = facts.of_delivery(
-        plan, position, EventType.UNKNOWN, at=now, provider=provider, attempt=attempts,
-        reason="in_doubt",
-    )  # fmt: skip
-    return (seq, State.UNKNOWN.value, None, targets, "in_doubt"), fact
+def fall_back(*, now: datetime, limit: int, rules: Rules) -> Script[int]:
+    """Give the next channel its turn where the person did not react in time."""
+    found = yield Ask("falling_back", [(to_ms(now), limit)])
+    yield Tell("fall_back_at", [(row[0], None) for row in found])
+    waiting = [due_of(row, until=now) for row in found]
+    known = yield from known_of([one.claim.plan for one in waiting], rules, now=now)
+    for row, one in zip(found, waiting, strict=True):
+        claim = one.claim
+        if one.stop is not None or reacted(claim.plan.fallback_unless or "", *row[11:14]):
+            continue
+        answer = gates.ask(
+            claim.plan, known[claim.plan.send_id], rules, now=now, position=claim.position + 1
+        )
+        if isinstance(answer, Go):
+            yield from next_delivery(claim, answer)
+    return len(found)

@@ -9,11 +9,15 @@ from gateway.core import facts, ids
 from gateway.core.engagement import EventType
 from gateway.core.facts import Fact
 from gateway.core.gates import Cause, Standing, Standings
+from gateway.core.plan import Plan
 from gateway.store.contract import Change
 from gateway.store.rows import standings_for, tell_facts
 from gateway.store.script import Ask, Row, Script, Tell, to_ms
 
 CHANNELS = ("email", "sms", "push")
+
+Told = tuple[Plan, int, int]
+"""The delivery that a change answers: plan, position, and the number of its send."""
 
 
 def tell_changes(
@@ -24,10 +28,13 @@ def tell_changes(
         yield from tell_change(change, now=now, secret=secret)
 
 
-def tell_change(change: Change, *, now: datetime, secret: bytes | None) -> Script[Sequence[bytes]]:
+def tell_change(
+    change: Change, *, now: datetime, secret: bytes | None, told: Told | None = None
+) -> Script[Sequence[bytes]]:
     """One change; the subjects that it is about.
 
-    With `secret` the people whom its addresses belong to are subjects too.
+    With `secret` the people whom its addresses belong to are subjects too; with `told` its fact
+    names the delivery that it answers.
     """
     people = yield from _people(change)
     subjects = list(change.subjects)
@@ -48,8 +55,9 @@ def tell_change(change: Change, *, now: datetime, secret: bytes | None) -> Scrip
     news = [one for one in said if change.is_revoked or _undoes(change, standings, one)]
     if news and change.fact is not None:
         wanted = [channel for channel in channels if any(one[1] == channel for one in news)]
-        told = _facts(change, people, subjects[0], wanted)
-        yield from tell_facts([(None, fact) for fact in told])
+        send_seq = told[2] if told else None
+        found = _facts(change, people, subjects[0], wanted, told=told)
+        yield from tell_facts([(send_seq, fact) for fact in found])
     return subjects
 
 
@@ -103,7 +111,12 @@ def _ledger_row(
 
 
 def _facts(
-    change: Change, people: Sequence[str], subject: bytes, channels: Sequence[str]
+    change: Change,
+    people: Sequence[str],
+    subject: bytes,
+    channels: Sequence[str],
+    *,
+    told: Told | None,
 ) -> list[Fact]:
     """One fact per person, or one keyed by the address where nobody is known."""
     said_at = str(to_ms(change.occurred_at))
@@ -118,6 +131,7 @@ def _facts(
             reason=change.cause.value,
             detail=change.topic or None,
             provider=change.source if change.cause is Cause.PROVIDER else None,
+            answers=None if told is None else (told[0], told[1]),
         )
         for person in (people or (None,))
         for channel in channels

@@ -1,4 +1,4 @@
-"""What the gateway asks of its store: five small protocols in domain verbs.
+"""What the gateway asks of its store: small protocols in domain verbs.
 
 Invariant: each method is one transaction over a whole batch, and may be called again with the same
 batch. What is returned is durable. Times are aware UTC; addresses come as keyed hashes only.
@@ -16,18 +16,22 @@ from gateway.bus.contract import Headers, Outgoing
 from gateway.core.delivery import Claim, Tried
 from gateway.core.gates import Cause, Gate
 from gateway.core.plan import Plan
-from gateway.core.request import SendData
+from gateway.core.request import ConversionData, Money, SendData
 
 # --- admissions -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that passed the contract. `request` is its data as stored JSON."""
+    """A request that passed the contract. `request` is its data as stored JSON.
+
+    `gates` are what was decided before the store was asked: variant, offer, template.
+    """
 
     plan: Plan
     digest: bytes
     request: bytes
+    gates: Sequence[Gate] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,21 @@ class Admissions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Coupon:
+    """The code that a message carries, and until when it is good."""
+
+    code: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
-    """A claim with the request it is for."""
+    """A claim with the request it is for, and the coupon that was reserved for it."""
 
     claim: Claim
     data: SendData
     closed: frozenset[int] = frozenset()  # devices that must not be written to
+    coupon: Coupon | None = None
 
 
 class Claims(Protocol):
@@ -243,8 +256,90 @@ class Upkeep(Protocol):
         ...
 
 
-class Store(Admissions, Claims, Outbox, Engagements, Upkeep, Protocol):
-    """All five."""
+# --- business: who came back, who is where, what is stopped ---------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """What came of redeeming a code: `now`, `before`, `by_another`, `over` or `unknown`."""
+
+    verdict: str
+    delivery_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One kill switch."""
+
+    scope: str
+    is_stopped: bool
+    reason: str
+    at: datetime
+
+
+class Business(Protocol):
+    """What a win-back program needs beside messages. Stopped sends come back by their ids."""
+
+    async def cancel(
+        self,
+        *,
+        now: datetime,
+        request: tuple[str, str] | None = None,
+        campaign: str | None = None,
+        recipient_id: str | None = None,
+    ) -> Sequence[str]:
+        """Stop one request (source, id), or what waits of a campaign, some at a time."""
+        ...
+
+    async def convert(
+        self, name: str, data: ConversionData, *, now: datetime
+    ) -> Sequence[str] | None:
+        """Take a conversion once; None for a repeat."""
+        ...
+
+    async def seen_at(
+        self, recipient_id: str, places: Mapping[str, bool], *, now: datetime
+    ) -> Sequence[str]:
+        """A person is inside these fences and groups, each open or not."""
+        ...
+
+    async def put_fence(self, fence_id: str, feature: bytes, *, now: datetime) -> None: ...
+
+    async def drop_fence(self, fence_id: str) -> None: ...
+
+    async def fences(self) -> Sequence[tuple[str, bytes]]: ...
+
+    async def fences_age(self) -> tuple[int, int]:
+        """A value that changes with every change of a fence."""
+        ...
+
+    async def switch(self, scope: str, *, is_stopped: bool, reason: str, now: datetime) -> None: ...
+
+    async def switches(self) -> Sequence[Switch]: ...
+
+    async def discard(self, scope: str, *, now: datetime) -> Sequence[str]:
+        """Kill what waits in a scope, some at a time; empty when nothing is left."""
+        ...
+
+    async def redeem(
+        self, code: str, *, order_id: str, value: Money | None, now: datetime
+    ) -> Redemption: ...
+
+    async def add_codes(self, pool: str, codes: Sequence[str]) -> Mapping[str, int]: ...
+
+    async def count_codes(self, pool: str) -> Mapping[str, int]: ...
+
+    async def person(self, recipient_id: str) -> Mapping[str, Any] | None: ...
+
+    async def erase(self, recipient_id: str, *, now: datetime) -> Sequence[bytes]:
+        """Forget a person; the subjects that stay closed."""
+        ...
+
+    async def results(self, campaign: str) -> Mapping[str, Any]: ...
+
+
+class Store(Admissions, Claims, Outbox, Engagements, Upkeep, Business, Protocol):
+    """All of them."""
 
     @property
     def secret(self) -> bytes:
@@ -258,15 +353,19 @@ __all__ = [
     "Admitted",
     "Answer",
     "Backlog",
+    "Business",
     "Change",
     "Claimed",
     "Claims",
+    "Coupon",
     "Engagements",
     "Gate",
     "Hit",
     "Outbox",
     "Pending",
+    "Redemption",
     "Refusal",
     "Store",
+    "Switch",
     "Upkeep",
 ]

@@ -12,15 +12,17 @@ from datetime import datetime
 
 from channels.contract import Receipt, ReceiptType
 from gateway.core import facts, gates, ids
-from gateway.core.actors import actor_of
+from gateway.core.actors import Actor, actor_of
 from gateway.core.delivery import RANK, State
 from gateway.core.facts import EventType, Fact
 from gateway.core.gates import Cause
 from gateway.core.plan import Plan, unpack
+from gateway.store import coupons
+from gateway.store.claims import plan_fallback
 from gateway.store.consent import CHANNELS, tell_change, tell_changes
 from gateway.store.contract import Answer, Change, Hit
 from gateway.store.rows import standings_for, tell_facts
-from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
+from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms, to_ms_or_none
 
 MOVES = {
     ReceiptType.ACCEPTED: State.SENT,
@@ -78,11 +80,15 @@ def _take_changes(
 ) -> Script[Sequence[Sequence[bytes] | None]]:
     answers: list[Sequence[bytes] | None] = []
     for change in changes:
-        if change.delivery_id and change.delivery_id not in known:
+        one = known.get(change.delivery_id)
+        if change.delivery_id and one is None:
             answers.append(None)
             continue
-        about = _about(change, known)
-        answers.append((yield from tell_change(about, now=now, secret=secret)))
+        about = change if one is None else _about(change, one)
+        told = None if one is None else (one.plan, one.position, one.send_seq)
+        answers.append((yield from tell_change(about, now=now, secret=secret, told=told)))
+        if one is not None and change.fact is EventType.UNSUBSCRIBED:
+            yield Tell("mark_unsubscribed", [(one.seq, to_ms(now))])
     return answers
 
 
@@ -116,12 +122,13 @@ def deliveries(delivery_ids: Sequence[str]) -> Script[dict[str, Known]]:
 
 def _take_hits(hits: Sequence[Hit], known: Mapping[str, Known], *, now: datetime) -> Script[None]:
     told: dict[str, tuple[int | None, Fact]] = {}
+    marks: list[Row] = []
     for hit in hits:
         one = known[hit.delivery_id]
         since_s = (hit.occurred_at - from_ms(one.sent_at)).total_seconds() if one.sent_at else None
         actor, reasons = actor_of(
             hit.user_agent,
-            method="PREFETCH" if hit.is_prefetch else "GET",
+            method="HEAD" if hit.is_prefetch else "GET",
             seconds_since_sent=since_s,
             machine=hit.machine,
         )
@@ -140,6 +147,10 @@ def _take_hits(hits: Sequence[Hit], known: Mapping[str, Known], *, now: datetime
             actor_reasons=reasons,
         )
         told.setdefault(fact.id, (one.send_seq, fact))
+        if actor is Actor.HUMAN:
+            at = to_ms(hit.occurred_at)
+            marks.append((one.seq, at, at if hit.type == "clicked" else None))
+    yield Tell("mark_hits", marks)
     yield from _tell_once(told, now=now)
 
 
@@ -158,30 +169,64 @@ def _take_receipts(
     receipts: Sequence[Receipt], known: Mapping[str, Known], *, now: datetime
 ) -> Script[None]:
     told: dict[str, tuple[int | None, Fact]] = {}
-    moved: dict[str, tuple[Known, str]] = {}
+    moved: dict[str, _Move] = {}
     bounced: list[Change] = []
     for receipt in receipts:
         one = known[receipt.delivery_id]
         at = receipt.occurred_at or now
-        after = MOVES.get(receipt.type)
-        if after is None:
-            continue
-        if RANK[one.state] < RANK[State.SENT]:
-            fact = _receipt_fact(one, receipt, EventType.SENT, at=at)
-            told.setdefault(fact.id, (one.send_seq, fact))
-        if receipt.type in TOLD:
-            fact = _receipt_fact(one, receipt, TOLD[receipt.type], at=at)
+        for fact in _facts_of(one, receipt, at=at):
             told.setdefault(fact.id, (one.send_seq, fact))
         if receipt.type is ReceiptType.BOUNCED:
             bounced.append(_bounce(one, receipt, at=at))
-        if RANK[one.state] < RANK[after]:
-            one.state = after
-            one.provider = one.provider or receipt.provider
-            one.provider_message_id = one.provider_message_id or receipt.provider_message_id
-            moved[receipt.delivery_id] = (one, receipt.reason)
-    yield Tell("move_deliveries", [_move_row(*move, now=now) for move in moved.values()])
+        move = moved.setdefault(receipt.delivery_id, _Move(one, one.state))
+        _forward(move, receipt, at=at)
+    yield Tell("move_deliveries", [_move_row(move, now=now) for move in moved.values()])
+    for move in moved.values():
+        yield from _after_move(move, now=now)
     yield from _tell_once(told, now=now)
     yield from tell_changes(bounced, now=now)
+
+
+@dataclass(slots=True)
+class _Move:
+    """A delivery on its way forward through the receipts of one call."""
+
+    one: Known
+    before: State
+    delivered_at: datetime | None = None
+    reason: str = ""
+
+
+def _forward(move: _Move, receipt: Receipt, *, at: datetime) -> None:
+    """Move a delivery forward by rank; a receipt of lower rank still says when it arrived."""
+    one, after = move.one, MOVES[receipt.type]
+    if receipt.type is ReceiptType.DELIVERED:
+        move.delivered_at = move.delivered_at or at
+    if RANK[one.state] < RANK[after]:
+        one.state = after
+        move.reason = receipt.reason
+    one.provider = one.provider or receipt.provider
+    one.provider_message_id = one.provider_message_id or receipt.provider_message_id
+
+
+def _facts_of(one: Known, receipt: Receipt, *, at: datetime) -> list[Fact]:
+    """What a receipt tells: that the message was sent, where nobody told it yet, and itself."""
+    told = []
+    if RANK[one.state] < RANK[State.SENT]:
+        told.append(_receipt_fact(one, receipt, EventType.SENT, at=at))
+    if receipt.type in TOLD:
+        told.append(_receipt_fact(one, receipt, TOLD[receipt.type], at=at))
+    return told
+
+
+def _after_move(move: _Move, *, now: datetime) -> Script[None]:
+    """Proof has the consequences of acceptance; a bounce takes the coupon back."""
+    one = move.one
+    if RANK[move.before] < RANK[State.SENT] <= RANK[one.state]:
+        yield from coupons.issue_of(one.plan, one.send_seq, one.position, at=now)
+        yield from plan_fallback(one.plan, one.position, one.seq, now=now)
+    if one.state is State.BOUNCED and move.before is not State.BOUNCED:
+        yield from coupons.return_bounced(one.plan)
 
 
 def _receipt_fact(one: Known, receipt: Receipt, event: EventType, *, at: datetime) -> Fact:
@@ -212,9 +257,11 @@ def _bounce(one: Known, receipt: Receipt, *, at: datetime) -> Change:
     )
 
 
-def _move_row(one: Known, reason: str, *, now: datetime) -> Row:
+def _move_row(move: _Move, *, now: datetime) -> Row:
+    one = move.one
     return (
-        one.seq, one.state.value, to_ms(now), one.provider, one.provider_message_id, reason or None
+        one.seq, one.state.value, to_ms(now), one.provider, one.provider_message_id,
+        move.reason or None, to_ms_or_none(move.delivered_at),
     )  # fmt: skip
 
 
@@ -245,11 +292,9 @@ def _reply_fact(answer: Answer, last: Row | None) -> tuple[Fact, int | None]:
     return fact, send_seq
 
 
-def _about(change: Change, known: Mapping[str, Known]) -> Change:
+def _about(change: Change, one: Known) -> Change:
     """A change with the person and the addresses of the delivery that it names."""
-    if not change.delivery_id:
-        return change
-    plan = known[change.delivery_id].plan
+    plan = one.plan
     wanted = CHANNELS if change.channel == "all" else (change.channel,)
     places = [key for route in plan.routes if route.channel in wanted for key in route.subjects]
     return replace(

@@ -9,11 +9,10 @@ from datetime import datetime
 import msgspec
 
 from gateway.bus.contract import Headers, Outgoing
-from gateway.core import delivery
+from gateway.core.delivery import Claim, State
 from gateway.core.engagement import Fact, encode
 from gateway.core.gates import Cause, Gate, Standing, Standings
-from gateway.core.plan import Plan
-from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
+from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms, to_ms_or_none
 
 ENGAGEMENT = "engagement"
 DLQ = "dlq"
@@ -60,7 +59,12 @@ def gates_bytes(gates: Sequence[Gate]) -> bytes:
     return _json([(gate.gate, gate.answer, gate.detail) for gate in gates])
 
 
-def first_targets(plan: Plan, position: int) -> str:
-    """How the devices of a push stand before the first attempt; empty for e-mail and SMS."""
-    route = plan.routes[position]
-    return delivery.PENDING * len(route.subjects) if route.channel == "push" else ""
+def delivery_row(claim: Claim, state: State, *, due: datetime | None) -> Row:
+    """A new delivery; claimed at once where `state` says so, else due then."""
+    plan, is_claimed = claim.plan, state is State.CLAIMED
+    return (
+        claim.delivery_seq, claim.send_seq, claim.position, claim.channel, state.value,
+        plan.priority, to_ms(claim.queued_at), None if due is None else to_ms(due),
+        to_ms_or_none(plan.expires_at), int(is_claimed),
+        to_ms(claim.until) if is_claimed else None, claim.targets,
+    )  # fmt: skip

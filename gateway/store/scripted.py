@@ -8,13 +8,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from channels.contract import Receipt
 from gateway.core.delivery import Claim, Tried
+from gateway.core.gates import Rules
 from gateway.core.plan import Plan
-from gateway.store import admissions, claims, engagements, upkeep
+from gateway.core.request import ConversionData, Money
+from gateway.store import (
+    admissions,
+    claims,
+    conversions,
+    coupons,
+    engagements,
+    people,
+    places,
+    results,
+    settle,
+    stopping,
+    upkeep,
+)
 from gateway.store.contract import (
     Admission,
     Admitted,
@@ -24,7 +39,9 @@ from gateway.store.contract import (
     Claimed,
     Hit,
     Pending,
+    Redemption,
     Refusal,
+    Switch,
 )
 from gateway.store.rows import outgoing
 from gateway.store.script import Ask, Row, Script, Tell
@@ -32,11 +49,24 @@ from gateway.store.script import Ask, Row, Script, Tell
 T = TypeVar("T")
 
 
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What a store's transactions go by: the policy, as far as it speaks of what is stored."""
+
+    doubt_wait: timedelta
+    rules: Rules = NO_RULES
+    windows: Mapping[str, timedelta] = field(default_factory=dict)
+    cooldown: timedelta = timedelta()
+
+
 class ScriptedStore(ABC):
     """A store whose verbs are scripts. Fulfils `gateway.store.contract.Store`."""
 
-    def __init__(self, *, doubt_wait: timedelta) -> None:
-        self._doubt_wait = doubt_wait
+    def __init__(self, conduct: Conduct) -> None:
+        self._conduct = conduct
         self._secret = b""
 
     @abstractmethod
@@ -63,17 +93,29 @@ class ScriptedStore(ABC):
     ) -> Sequence[Admitted]:
         return await self._write(
             admissions.admit(
-                batch, refusals, room=room, claim_for=claim_for, now=now, is_whole=is_whole
+                batch,
+                refusals,
+                room=room,
+                claim_for=claim_for,
+                now=now,
+                is_whole=is_whole,
+                rules=self._conduct.rules,
             )
         )
 
     async def claim(
         self, channel: str, limit: int, *, claim_for: timedelta, now: datetime
     ) -> Sequence[Claimed]:
-        return await self._write(claims.claim(channel, limit, claim_for=claim_for, now=now))
+        rules = self._conduct.rules
+        return await self._write(
+            claims.claim(channel, limit, claim_for=claim_for, now=now, rules=rules)
+        )
 
     async def settle(self, tried: Sequence[Tried], *, now: datetime) -> int:
-        return await self._write(claims.settle(tried, doubt_wait=self._doubt_wait, now=now))
+        conduct = self._conduct
+        return await self._write(
+            settle.settle(tried, doubt_wait=conduct.doubt_wait, now=now, rules=conduct.rules)
+        )
 
     async def release(self, held: Sequence[Claim], *, now: datetime) -> None:
         await self._write(claims.release(held, now=now))
@@ -115,9 +157,13 @@ class ScriptedStore(ABC):
         return await self._read(engagements.stands(delivery_id))
 
     async def sweep(self, *, now: datetime, limit: int) -> int:
-        return await self._write(
-            claims.sweep(doubt_wait=self._doubt_wait, lost_before=now, now=now, limit=limit)
+        conduct = self._conduct
+        done = await self._write(
+            settle.sweep(doubt_wait=conduct.doubt_wait, lost_before=now, now=now, limit=limit)
         )
+        done += await self._write(claims.expire(now=now, limit=limit))
+        done += await self._write(coupons.expire_coupons(now=now, limit=limit))
+        return done + await self._write(claims.fall_back(now=now, limit=limit, rules=conduct.rules))
 
     async def backlog(self, *, now: datetime) -> Backlog:
         return await self._read(upkeep.backlog(now=now))
@@ -127,6 +173,73 @@ class ScriptedStore(ABC):
 
     async def purge(self, *, before: datetime, limit: int) -> int:
         return await self._write(upkeep.purge(before=before, limit=limit))
+
+    # --- business ---------------------------------------------------------------------------
+
+    async def cancel(
+        self,
+        *,
+        now: datetime,
+        request: tuple[str, str] | None = None,
+        campaign: str | None = None,
+        recipient_id: str | None = None,
+    ) -> Sequence[str]:
+        if request is not None:
+            return await self._write(stopping.cancel_request(*request, now=now))
+        return await self._write(stopping.cancel_campaign(campaign or "", recipient_id, now=now))
+
+    async def convert(
+        self, name: str, data: ConversionData, *, now: datetime
+    ) -> Sequence[str] | None:
+        windows = self._conduct.windows
+        return await self._write(conversions.convert(name, data, windows=windows, now=now))
+
+    async def seen_at(
+        self, recipient_id: str, inside: Mapping[str, bool], *, now: datetime
+    ) -> Sequence[str]:
+        cooldown = self._conduct.cooldown
+        return await self._write(places.seen_at(recipient_id, inside, cooldown=cooldown, now=now))
+
+    async def put_fence(self, fence_id: str, feature: bytes, *, now: datetime) -> None:
+        await self._write(places.put_fence(fence_id, feature, now=now))
+
+    async def drop_fence(self, fence_id: str) -> None:
+        await self._write(places.drop_fence(fence_id))
+
+    async def fences(self) -> Sequence[tuple[str, bytes]]:
+        return await self._read(places.fences())
+
+    async def fences_age(self) -> tuple[int, int]:
+        return await self._read(places.fences_age())
+
+    async def switch(self, scope: str, *, is_stopped: bool, reason: str, now: datetime) -> None:
+        await self._write(stopping.switch(scope, is_stopped=is_stopped, reason=reason, now=now))
+
+    async def switches(self) -> Sequence[Switch]:
+        return await self._read(stopping.switches())
+
+    async def discard(self, scope: str, *, now: datetime) -> Sequence[str]:
+        return await self._write(stopping.discard(scope, now=now))
+
+    async def redeem(
+        self, code: str, *, order_id: str, value: Money | None, now: datetime
+    ) -> Redemption:
+        return await self._write(coupons.redeem(code, order_id=order_id, value=value, now=now))
+
+    async def add_codes(self, pool: str, codes: Sequence[str]) -> Mapping[str, int]:
+        return await self._write(coupons.add_codes(pool, codes))
+
+    async def count_codes(self, pool: str) -> Mapping[str, int]:
+        return await self._read(coupons.counts(pool))
+
+    async def person(self, recipient_id: str) -> Mapping[str, Any] | None:
+        return await self._read(people.person(recipient_id, secret=self._secret))
+
+    async def erase(self, recipient_id: str, *, now: datetime) -> Sequence[bytes]:
+        return await self._write(people.erase(recipient_id, secret=self._secret, now=now))
+
+    async def results(self, campaign: str) -> Mapping[str, Any]:
+        return await self._read(results.results(campaign))
 
 
 # --- small scripts --------------------------------------------------------------------------

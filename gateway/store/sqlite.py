@@ -9,16 +9,16 @@ from __future__ import annotations
 import fcntl
 import secrets
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from gateway.clock import Clock
 from gateway.errors import StoreBehind, StoreInUse
-from gateway.store import claims, queries
+from gateway.store import queries, settle
 from gateway.store.script import Script
-from gateway.store.scripted import ScriptedStore, secret_of_store
+from gateway.store.scripted import Conduct, ScriptedStore, secret_of_store
 from gateway.store.sqlite_thread import ScriptThread, connect, translated
 
 T = TypeVar("T")
@@ -33,10 +33,8 @@ class SqliteStore(ScriptedStore):
     of a process that died, so they are in doubt.
     """
 
-    def __init__(
-        self, path: str, *, clock: Clock, doubt_wait: timedelta, owns: bool = True
-    ) -> None:
-        super().__init__(doubt_wait=doubt_wait)
+    def __init__(self, path: str, *, clock: Clock, conduct: Conduct, owns: bool = True) -> None:
+        super().__init__(conduct)
         self._path = path
         self._clock = clock
         self._owns = owns
@@ -75,8 +73,8 @@ class SqliteStore(ScriptedStore):
 
     def _adopt(self) -> Script[int]:
         """Claims that are open before we made any are of a process that died: in doubt."""
-        return claims.sweep(
-            doubt_wait=self._doubt_wait,
+        return settle.sweep(
+            doubt_wait=self._conduct.doubt_wait,
             lost_before=_FAR,
             now=self._clock.now(),
             limit=1_000_000,

@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.web.options import WebOptions
-from gateway.web.ports import Fault
+from gateway.web.ports import EventsConflict, EventsRefused, Fault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -130,3 +130,19 @@ async def add_security_headers(_request: web.Request, answer: web.StreamResponse
 
 def _too_large(options: WebOptions) -> Problem:
     return Problem(413, f"A body may have {options.body_bytes_max} bytes.", closing=True)
+
+
+def named(handler: Handler) -> Handler:
+    """The handler, with refused events turned into problems that name the paths."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except EventsRefused as refused:
+            status = 400 if refused.malformed else 422
+            raise Problem(status, "Nothing was taken.", errors=refused.faults) from refused
+        except EventsConflict as conflict:
+            detail = "The same identity came before with other data; nothing was taken."
+            raise Problem(409, detail, errors=conflict.faults) from conflict
+
+    return answer

@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass
 
 from aiohttp import web
 
-from gateway.web.answers import Handler, Problem, json_answer, read_json_body
+from gateway.web.answers import Problem, json_answer, named, read_json_body
+from gateway.web.counter import Counter
 from gateway.web.options import WebOptions
-from gateway.web.ports import Consent, EventsConflict, EventsRefused, Intake, Stories, Taken
+from gateway.web.ports import Consent, Desk, Intake, Stories, Taken
 
 SEND_TYPES = frozenset({"winback.send.requested.v1"})
 PRESENCE_TYPES = frozenset({"winback.presence.observed.v1"})
 CONVERSION_TYPES = frozenset({"winback.conversion.observed.v1"})
-RECIPIENT_ID_CHARS_MAX = 128
+NAME_CHARS_MAX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,18 @@ class Api:
     intake: Intake
     stories: Stories
     consent: Consent
+    desk: Desk
     options: WebOptions
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered here."""
         return [
-            web.post("/v1/sends", _named(self.sends)),
-            web.post("/v1/presence", _named(self.presence)),
-            web.post("/v1/conversions", _named(self.conversions)),
-            web.get("/v1/sends/{send_id}", _named(self.story)),
-            web.put("/v1/recipients/{recipient_id}/consent", _named(self.change_consent)),
+            web.post("/v1/sends", named(self.sends)),
+            web.post("/v1/presence", named(self.presence)),
+            web.post("/v1/conversions", named(self.conversions)),
+            web.get("/v1/sends/{send_id}", named(self.story)),
+            web.put("/v1/recipients/{recipient_id}/consent", named(self.change_consent)),
+            *Counter(self.desk, self.options).routes(),
         ]
 
     async def sends(self, request: web.Request) -> web.Response:
@@ -62,7 +65,7 @@ class Api:
     async def change_consent(self, request: web.Request) -> web.Response:
         """Keep a change of consent."""
         recipient_id = request.match_info["recipient_id"]
-        if len(recipient_id) > RECIPIENT_ID_CHARS_MAX:
+        if len(recipient_id) > NAME_CHARS_MAX:
             raise Problem(404, "A recipient id has at most 128 characters.")
         await self.consent.change(recipient_id, await read_json_body(request, self.options))
         return web.Response(status=204)
@@ -70,22 +73,6 @@ class Api:
     async def _take(self, request: web.Request, types: frozenset[str]) -> list[Taken]:
         body = await read_json_body(request, self.options)
         return await self.intake.take(body, types=types)
-
-
-def _named(handler: Handler) -> Handler:
-    """The handler, with refused events turned into problems that name the paths."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except EventsRefused as refused:
-            status = 400 if refused.malformed else 422
-            raise Problem(status, "Nothing was taken.", errors=refused.faults) from refused
-        except EventsConflict as conflict:
-            detail = "The same identity came before with other data; nothing was taken."
-            raise Problem(409, detail, errors=conflict.faults) from conflict
-
-    return answer
 
 
 def _events(taken: list[Taken]) -> web.Response:

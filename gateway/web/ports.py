@@ -6,8 +6,9 @@ This file knows neither the store nor the bus; `gateway/flows` fulfils the ports
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from channels.contract import Reading, WebhookReader
@@ -104,6 +105,58 @@ class Consent(Protocol):
         ...
 
 
+class Desk(Protocol):
+    """Coupons, fences, switches, people, results. A bad body raises `EventsRefused`."""
+
+    async def redeem(self, code: str, body: bytes) -> Redemption: ...
+
+    async def fill_pool(self, pool: str, body: bytes) -> Mapping[str, int]: ...
+
+    async def pool(self, pool: str) -> Mapping[str, int]: ...
+
+    async def put_fence(self, fence_id: str, body: bytes) -> Mapping[str, Any]: ...
+
+    def fences(self) -> Sequence[Mapping[str, Any]]: ...
+
+    async def drop_fence(self, fence_id: str) -> bool: ...
+
+    async def switch(self, scope: str, body: bytes) -> Sequence[Switch]: ...
+
+    async def watch_switches(self) -> Sequence[Switch]: ...
+
+    async def person(self, recipient_id: str) -> Mapping[str, Any] | None: ...
+
+    async def erase(self, recipient_id: str) -> None: ...
+
+    async def results(self, campaign: str) -> Mapping[str, Any]: ...
+
+
+class Redemption(Protocol):
+    """What came of redeeming a code: `now`, `before`, `by_another`, `over` or `unknown`."""
+
+    @property
+    def verdict(self) -> str: ...
+
+    @property
+    def delivery_id(self) -> str: ...
+
+
+class Switch(Protocol):
+    """One kill switch."""
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def is_stopped(self) -> bool: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+
 class Health(Protocol):
     """How the process is; no answer waits for anything."""
 
@@ -129,6 +182,7 @@ class Ports:
     intake: Intake
     stories: Stories
     consent: Consent
+    desk: Desk
     health: Health
     tokens: Tokens
     clock: Clock
@@ -137,6 +191,7 @@ class Ports:
 
 __all__ = [
     "Consent",
+    "Desk",
     "Engage",
     "EventsConflict",
     "EventsRefused",
@@ -144,12 +199,14 @@ __all__ = [
     "Health",
     "Intake",
     "Ports",
+    "Redemption",
     "Report",
     "Seen",
     "ShortLink",
     "SignedLink",
     "Standing",
     "Stories",
+    "Switch",
     "Taken",
     "Tokens",
 ]

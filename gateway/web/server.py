@@ -50,7 +50,7 @@ def build(ports: Ports, options: WebOptions) -> web.Application:
         [
             *Tracking(ports.engage, ports.tokens, ports.clock, pages, options).routes(),
             *Receipts(ports.engage, ports.webhooks, ports.clock, options).routes(),
-            *Api(ports.intake, ports.stories, ports.consent, options).routes(),
+            *Api(ports.intake, ports.stories, ports.consent, ports.desk, options).routes(),
             *Probes(ports.health, draining).routes(),
             *Front(ports.health, draining, keys, ports.clock, pages, options).routes(),
         ]

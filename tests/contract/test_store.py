@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ from gateway.core.delivery import Claim, Tried
 from gateway.core.engagement import EventType
 from gateway.core.gates import Cause
 from gateway.store.contract import Answer, Change, Hit, Refusal, Store
+from gateway.store.scripted import Conduct
 from gateway.store.sqlite import SqliteStore
 
 CLAIM_FOR = timedelta(seconds=90)
 WAIT = timedelta(minutes=15)
-Open = Callable[[], AbstractAsyncContextManager[Store]]
+Open = partial[AbstractAsyncContextManager[Store]]
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -42,7 +44,13 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Open the store under test; a file can be opened again after it was closed."""
     path = ":memory:" if request.param == "memory" else str(tmp_path / "store.db")
     clock = ManualClock(NOW)
-    return lambda: SqliteStore(path, clock=clock, doubt_wait=WAIT)
+    return partial(SqliteStore, path=path, clock=clock, conduct=Conduct(WAIT))
+
+
+@pytest.fixture
+def is_kept(reopen: Open, tmp_path: Path) -> bool:
+    """Whether the store under test is a file."""
+    return str(tmp_path) in reopen.keywords["path"]
 
 
 @pytest.fixture
@@ -112,10 +120,10 @@ async def test_the_same_identity_is_one_send(store: Store) -> None:
     answers = await store.admit([first, first, other], room=room, claim_for=CLAIM_FOR, now=NOW)
     again = await store.admit([first, other], room=room, claim_for=CLAIM_FOR, now=NOW)
 
-    assert ["accepted", "duplicate", "conflict"] == [answer.status for answer in answers]
-    assert ["duplicate", "conflict"] == [answer.status for answer in again]
-    assert 1 == sum(answer.claim is not None for answer in (*answers, *again))
-    assert [] == await claim(store)
+    assert [answer.status for answer in answers] == ["accepted", "duplicate", "conflict"]
+    assert [answer.status for answer in again] == ["duplicate", "conflict"]
+    assert sum(answer.claim is not None for answer in (*answers, *again)) == 1
+    assert await claim(store) == []
 
 
 async def test_a_whole_batch_is_taken_or_none_of_it(store: Store) -> None:
@@ -128,26 +136,26 @@ async def test_a_whole_batch_is_taken_or_none_of_it(store: Store) -> None:
 
     await store.admit(batch, room={}, claim_for=CLAIM_FOR, now=NOW, is_whole=True)
 
-    assert ["accepted"] == [
+    assert [
         answer.status
         for answer in await store.admit(batch[:1], room={}, claim_for=CLAIM_FOR, now=NOW)
-    ]
+    ] == ["accepted"]
 
 
 async def test_no_more_claims_than_there_is_room(store: Store) -> None:
     """What exceeds the room is due, not claimed."""
     claims = await admit(store, "r1", "r2", "r3", room=2)
 
-    assert 2 == len(claims)
-    assert 1 == len(await claim(store))
+    assert len(claims) == 2
+    assert len(await claim(store)) == 1
 
 
 async def test_a_request_without_a_route_ends_at_once(store: Store) -> None:
     """No address on an allowed channel: suppressed as `no_route`."""
     await admit(store, "r1", channels=())
 
-    assert [("winback.send.suppressed.v1", "no_route")] == [
-        (event["type"], event["data"]["reason"]) for event in await events(store)
+    assert [(event["type"], event["data"]["reason"]) for event in await events(store)] == [
+        ("winback.send.suppressed.v1", "no_route")
     ]
 
 
@@ -159,24 +167,24 @@ async def test_a_dead_letter_is_written_once(store: Store) -> None:
         await store.admit([], [letter], room={}, claim_for=CLAIM_FOR, now=NOW)
 
     pending = await store.pending(10)
-    assert 1 == len(pending)
+    assert len(pending) == 1
     record = pending[0].record
-    assert ("dlq", b"k", b"\xff") == (record.topic, record.key, record.value)
-    assert [("a", b"1"), ("dlq-reason", b"not_json")] == list(record.headers)
+    assert (record.topic, record.key, record.value) == ("dlq", b"k", b"\xff")
+    assert list(record.headers) == [("a", b"1"), ("dlq-reason", b"not_json")]
 
 
-async def test_what_was_admitted_survives_a_restart(reopen: Open, tmp_path: Path) -> None:
+async def test_what_was_admitted_survives_a_restart(reopen: Open, *, is_kept: bool) -> None:
     """A request taken in is there after the store was closed, and is still one send."""
     async with reopen() as store:
         await admit(store, "r1")
-    if not list(tmp_path.glob("store.db")):
+    if not is_kept:
         return  # a store in memory has nothing to survive
     async with reopen() as store:
         again = await store.admit(
             [admission(secret=store.secret)], room={}, claim_for=CLAIM_FOR, now=NOW
         )
-        assert "duplicate" == again[0].status
-        assert 1 == len(await claim(store))
+        assert again[0].status == "duplicate"
+        assert len(await claim(store)) == 1
 
 
 # --- claims ---------------------------------------------------------------------------------
@@ -186,8 +194,8 @@ async def test_a_delivery_is_claimed_once(store: Store) -> None:
     """Two claims never hold the same delivery."""
     await admit(store, "r1")
 
-    assert 1 == len(await claim(store))
-    assert [] == await claim(store)
+    assert len(await claim(store)) == 1
+    assert await claim(store) == []
 
 
 async def test_not_before_is_kept(store: Store) -> None:
@@ -195,8 +203,8 @@ async def test_not_before_is_kept(store: Store) -> None:
     later = NOW + timedelta(hours=1)
     await admit(store, "r1", room=5, not_before=later.isoformat())
 
-    assert [] == await claim(store)
-    assert 1 == len(await claim(store, after=timedelta(hours=1)))
+    assert await claim(store) == []
+    assert len(await claim(store, after=timedelta(hours=1))) == 1
 
 
 async def test_priority_goes_first(store: Store) -> None:
@@ -211,15 +219,15 @@ async def test_priority_goes_first(store: Store) -> None:
         for found in await store.claim("email", 1, claim_for=CLAIM_FOR, now=NOW)
     ]
 
-    assert ["r3", "r2", "r1"] == order
+    assert order == ["r3", "r2", "r1"]
 
 
 async def test_an_expired_request_is_suppressed(store: Store) -> None:
     """What expired before its claim ends as `expired`."""
     await admit(store, "r1", expires_at=(NOW + timedelta(minutes=1)).isoformat())
 
-    assert [] == await claim(store, after=timedelta(minutes=2))
-    assert ["expired"] == [event["data"]["reason"] for event in await events(store)]
+    assert await claim(store, after=timedelta(minutes=2)) == []
+    assert [event["data"]["reason"] for event in await events(store)] == ["expired"]
 
 
 async def test_a_released_claim_is_due_again(store: Store) -> None:
@@ -229,7 +237,7 @@ async def test_a_released_claim_is_due_again(store: Store) -> None:
     await store.release(claims, now=NOW)
 
     again = await claim(store)
-    assert [(2, 0)] == [(one.claim_no, one.attempts) for one in again]
+    assert [(one.claim_no, one.attempts) for one in again] == [(2, 0)]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +259,7 @@ async def test_an_outcome_and_its_facts(store: Store, outcome: Outcome, told: li
 
     stale = await store.settle([tried(claims[0], outcome)], now=NOW)
 
-    assert 0 == stale
+    assert stale == 0
     assert told == await types(store)
 
 
@@ -260,8 +268,8 @@ async def test_a_claim_settles_once(store: Store) -> None:
     claims = await admit(store, "r1", room=1)
     await store.settle([tried(claims[0], Accepted("p1"))], now=NOW)
 
-    assert 1 == await store.settle([tried(claims[0], Refused("late"))], now=NOW)
-    assert ["message.sent"] == await types(store)
+    assert await store.settle([tried(claims[0], Refused("late"))], now=NOW) == 1
+    assert await types(store) == ["message.sent"]
 
 
 async def test_a_lost_claim_cannot_settle(store: Store) -> None:
@@ -270,8 +278,8 @@ async def test_a_lost_claim_cannot_settle(store: Store) -> None:
     await store.release([first], now=NOW)
     (second,) = await claim(store)
 
-    assert 1 == await store.settle([tried(first, Refused("late"))], now=NOW)
-    assert 0 == await store.settle([tried(second, Accepted("p1"))], now=NOW)
+    assert await store.settle([tried(first, Refused("late"))], now=NOW) == 1
+    assert await store.settle([tried(second, Accepted("p1"))], now=NOW) == 0
 
 
 async def test_deferred_comes_back_and_is_given_up_by_age(store: Store) -> None:
@@ -280,9 +288,9 @@ async def test_deferred_comes_back_and_is_given_up_by_age(store: Store) -> None:
     await store.settle([tried(one, Deferred("down"))], now=NOW)
 
     (again,) = await claim(store, after=timedelta(seconds=31))
-    assert 1 == again.attempts
+    assert again.attempts == 1
     await store.settle([tried(again, Deferred("down"), after_s=59.0)], now=NOW)
-    assert ["message.failed"] == await types(store)
+    assert await types(store) == ["message.failed"]
 
 
 async def test_a_refusal_gives_the_next_channel_its_turn(store: Store) -> None:
@@ -291,10 +299,10 @@ async def test_a_refusal_gives_the_next_channel_its_turn(store: Store) -> None:
     await store.settle([tried(one, Refused("no such box", Scope.ADDRESS))], now=NOW)
 
     (second,) = await claim(store, "sms")
-    assert 1 == second.position
+    assert second.position == 1
     await admit(store, "r2", channels=("email",))
-    assert ["message.bounced", "send.suppressed"] == await types(store)
-    assert "suppressed_address" == (await events(store))[1]["data"]["reason"]
+    assert await types(store) == ["message.bounced", "send.suppressed"]
+    assert (await events(store))[1]["data"]["reason"] == "suppressed_address"
 
 
 async def test_an_opt_out_at_the_provider_is_a_no(store: Store) -> None:
@@ -303,14 +311,15 @@ async def test_an_opt_out_at_the_provider_is_a_no(store: Store) -> None:
     await store.settle([tried(one, Refused("21610", Scope.CONSENT))], now=NOW)
 
     found = await events(store)
-    assert ["winback.message.failed.v1", "winback.recipient.unsubscribed.v1"] == [
-        event["type"] for event in found
+    assert [event["type"] for event in found] == [
+        "winback.message.failed.v1",
+        "winback.recipient.unsubscribed.v1",
     ]
-    assert "consent" == found[0]["data"]["reason"]
-    assert "ada" == found[1]["data"]["recipient_id"]
-    assert 1 == len(await claim(store, "email"))
+    assert found[0]["data"]["reason"] == "consent"
+    assert found[1]["data"]["recipient_id"] == "ada"
+    assert len(await claim(store, "email")) == 1
     await admit(store, "r2", channels=("sms",))
-    assert "consent" == (await events(store))[-1]["data"]["reason"]
+    assert (await events(store))[-1]["data"]["reason"] == "consent"
 
 
 # --- in doubt -------------------------------------------------------------------------------
@@ -328,7 +337,7 @@ async def test_in_doubt_waits_then_follows_the_purpose(
     await store.settle([tried(one, Uncertain("timeout"))], now=NOW)
 
     await store.sweep(now=NOW + WAIT - timedelta(seconds=1), limit=10)
-    assert [] == await types(store)
+    assert await types(store) == []
     await store.sweep(now=NOW + WAIT + timedelta(seconds=2), limit=10)
 
     assert told == await types(store)
@@ -341,21 +350,21 @@ async def test_a_claim_that_ran_out_is_in_doubt(store: Store) -> None:
 
     await store.sweep(now=NOW + timedelta(seconds=91), limit=10)
 
-    assert [] == await claim(store, after=timedelta(minutes=5))
+    assert await claim(store, after=timedelta(minutes=5)) == []
     backlog = await store.backlog(now=NOW)
-    assert {"in_doubt": 1} == dict(backlog.by_channel["email"])
+    assert dict(backlog.by_channel["email"]) == {"in_doubt": 1}
 
 
-async def test_a_restart_puts_open_claims_in_doubt(reopen: Open, tmp_path: Path) -> None:
+async def test_a_restart_puts_open_claims_in_doubt(reopen: Open, *, is_kept: bool) -> None:
     """D5: after a crash an open claim waits for proof, and proof settles it."""
     async with reopen() as store:
         (one,) = await admit(store, "r1", room=1)
-    if not list(tmp_path.glob("store.db")):
+    if not is_kept:
         return  # a store in memory has nothing to survive
     async with reopen() as store:
-        assert [] == await claim(store)
+        assert await claim(store) == []
         await store.record(now=NOW, receipts=[receipt(one, ReceiptType.ACCEPTED)])
-        assert ["message.sent"] == await types(store)
+        assert await types(store) == ["message.sent"]
 
 
 async def test_late_acceptance_is_proof(store: Store) -> None:
@@ -363,10 +372,10 @@ async def test_late_acceptance_is_proof(store: Store) -> None:
     (one,) = await admit(store, "r1", room=1)
     await store.sweep(now=NOW + timedelta(seconds=91), limit=10)
 
-    assert 0 == await store.settle([tried(one, Accepted("p1"))], now=NOW)
-    assert ["message.sent"] == await types(store)
+    assert await store.settle([tried(one, Accepted("p1"))], now=NOW) == 0
+    assert await types(store) == ["message.sent"]
     await store.sweep(now=NOW + WAIT + timedelta(minutes=5), limit=10)
-    assert ["message.sent"] == await types(store)
+    assert await types(store) == ["message.sent"]
 
 
 # --- receipts and engagement ----------------------------------------------------------------
@@ -395,7 +404,7 @@ async def test_w7_repeated_receipts_are_one_fact(store: Store) -> None:
         copies = [receipt(one, ReceiptType.DELIVERED)] * 2
         await store.record(now=NOW, receipts=copies)
 
-    assert ["message.sent", "message.delivered"] == await types(store)
+    assert await types(store) == ["message.sent", "message.delivered"]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
@@ -413,7 +422,7 @@ async def test_w8_receipts_in_any_order_end_the_same(store: Store, order: tuple[
     )
     story = await store.story(one.plan.send_id)
     assert story is not None
-    assert "bounced" == story["state"]
+    assert story["state"] == "bounced"
 
 
 async def test_a_bounce_later_suppresses_the_address(store: Store) -> None:
@@ -425,10 +434,10 @@ async def test_a_bounce_later_suppresses_the_address(store: Store) -> None:
     await admit(store, "r2", purpose="transactional")
 
     last = (await events(store))[-1]
-    assert ("winback.send.suppressed.v1", "suppressed_address") == (
+    assert (
         last["type"],
         last["data"]["reason"],
-    )
+    ) == ("winback.send.suppressed.v1", "suppressed_address")
 
 
 async def test_hits_are_facts_with_an_actor(store: Store) -> None:
@@ -449,7 +458,7 @@ async def test_hits_are_facts_with_an_actor(store: Store) -> None:
     await store.record(now=at, hits=hits)
 
     told = [event["data"] for event in (await events(store))[1:]]
-    assert [("proxy", None), ("human", 1)] == [(data["actor"], data["link"]) for data in told]
+    assert [(data["actor"], data["link"]) for data in told] == [("proxy", None), ("human", 1)]
 
 
 def change(**more: Any) -> Change:
@@ -474,8 +483,8 @@ async def test_c6_a_no_closes_what_is_queued(store: Store) -> None:
     answers = await store.record(now=NOW, changes=[change(delivery_id=one.delivery_id)])
 
     assert answers[0]
-    assert [] == await claim(store)
-    assert ["recipient.unsubscribed", "send.suppressed", "send.suppressed"] == await types(store)
+    assert await claim(store) == []
+    assert await types(store) == ["recipient.unsubscribed", "send.suppressed", "send.suppressed"]
 
 
 async def test_c16_a_no_to_promotions_leaves_transactional_mail(store: Store) -> None:
@@ -483,7 +492,7 @@ async def test_c16_a_no_to_promotions_leaves_transactional_mail(store: Store) ->
     (one,) = await admit(store, "r1", room=1)
     await store.record(now=NOW, changes=[change(delivery_id=one.delivery_id)])
 
-    assert 1 == len(await admit(store, "r2", room=1, purpose="transactional"))
+    assert len(await admit(store, "r2", room=1, purpose="transactional")) == 1
 
 
 async def test_a_repeated_no_is_one_fact(store: Store) -> None:
@@ -502,9 +511,11 @@ async def test_a_repeated_no_is_one_fact(store: Store) -> None:
     for said in (no, no, yes, yes, later):
         await store.record(now=NOW, changes=[said])
 
-    assert ["recipient.unsubscribed", "recipient.resubscribed", "recipient.unsubscribed"] == (
-        await types(store)
-    )
+    assert (await types(store)) == [
+        "recipient.unsubscribed",
+        "recipient.resubscribed",
+        "recipient.unsubscribed",
+    ]
 
 
 async def test_c13_start_undoes_only_a_stop(store: Store) -> None:
@@ -524,7 +535,7 @@ async def test_c13_start_undoes_only_a_stop(store: Store) -> None:
     await store.record(now=NOW, changes=[start])
 
     await admit(store, "r2", channels=("sms",))
-    assert ["recipient.unsubscribed", "send.suppressed"] == await types(store)
+    assert await types(store) == ["recipient.unsubscribed", "send.suppressed"]
 
 
 async def test_a_stop_from_an_unknown_number_is_kept(store: Store) -> None:
@@ -535,9 +546,9 @@ async def test_a_stop_from_an_unknown_number_is_kept(store: Store) -> None:
     await admit(store, "r1", channels=("sms",))
 
     told = await events(store)
-    assert [None, "ada"] == [event["data"]["recipient_id"] for event in told]
+    assert [event["data"]["recipient_id"] for event in told] == [None, "ada"]
     assert phone[0].hex() == told[0]["subject"]
-    assert "consent" == told[1]["data"]["reason"]
+    assert told[1]["data"]["reason"] == "consent"
 
 
 async def test_a_reply_belongs_to_the_last_sms(store: Store) -> None:
@@ -566,17 +577,17 @@ async def test_the_outbox_is_in_order_and_shrinks(store: Store) -> None:
     await store.published(first[-1].mark)
     rest = await store.pending(10)
 
-    assert 2 == len(first)
-    assert 1 == len(rest)
+    assert len(first) == 2
+    assert len(rest) == 1
     assert rest[0].mark > first[-1].mark
-    assert 1 == (await store.backlog(now=NOW)).outbox
+    assert (await store.backlog(now=NOW)).outbox == 1
 
 
 async def test_a_short_link_leads_where_it_led(store: Store) -> None:
     """Short links are kept with their delivery; an unknown code leads nowhere."""
     await store.keep_links([("abc", "d-0", 2, "https://shop.example/a")])
 
-    assert ("d-0", 2, "https://shop.example/a") == await store.link("abc")
+    assert await store.link("abc") == ("d-0", 2, "https://shop.example/a")
     assert None is await store.link("abd")
 
 
@@ -588,10 +599,10 @@ DEVICES = {"push": [{"platform": "fcm", "token": "a"}, {"platform": "fcm", "toke
 async def test_a_dead_device_is_not_written_to_again(store: Store) -> None:
     """One device takes the push, the other is dead: sent, and only the dead one stays out."""
     (one,) = await admit(store, "r1", room=1, channels=("push",), recipient=DEVICES)
-    assert ".." == one.targets
+    assert one.targets == ".."
     await store.settle([tried(one, Accepted("p"), targets="ad")], now=NOW)
 
-    assert ["message.sent"] == await types(store)
+    assert await types(store) == ["message.sent"]
     await admit(store, "r2", channels=("push",), recipient=DEVICES)
     (found,) = await store.claim("push", 5, claim_for=CLAIM_FOR, now=NOW)
     assert frozenset({1}) == found.closed
@@ -603,8 +614,8 @@ async def test_a_device_that_asked_to_wait_is_tried_again(store: Store) -> None:
     await store.settle([tried(one, Accepted("p"), targets="a.")], now=NOW)
 
     (again,) = await claim(store, "push", after=timedelta(minutes=1))
-    assert "a." == again.targets
+    assert again.targets == "a."
     await store.settle([tried(again, Refused("gone", Scope.ADDRESS), targets="ad")], now=NOW)
 
-    assert ["message.sent"] == await types(store)
-    assert [] == await claim(store, "push", after=timedelta(hours=1))
+    assert await types(store) == ["message.sent"]
+    assert await claim(store, "push", after=timedelta(hours=1)) == []

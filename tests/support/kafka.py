@@ -138,8 +138,7 @@ class RealKafka:
             f"{self._libs}/*",
             "kafka.tools.StorageTool",
             "format",
-            "-t",
-            self._cluster_id,
+            f"--cluster-id={self._cluster_id}",  # an id may begin with a dash
             "-c",
             str(node.settings_file),
             stdout=asyncio.subprocess.PIPE,

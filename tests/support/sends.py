@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.core import plan as plans
-from gateway.core.plan import Plan, Route
+from gateway.core.plan import Chosen, Plan, Route
 from gateway.core.request import Event, SendData
 from gateway.core.wire import encode_data
 from gateway.store.contract import Admission
@@ -37,14 +37,8 @@ def plan(
     routes = tuple(
         Route(channel, "en", plans.subjects_of(request, channel, secret)) for channel in channels
     )
-    return plans.plan_of(
-        event,
-        routes=routes,
-        template_version="v1",
-        purpose=request.purpose or "promotional",
-        secret=secret,
-        now=NOW,
-    )
+    chosen = Chosen(routes, "v1", request.purpose or "promotional")
+    return plans.plan_of(event, request, chosen, secret=secret, now=NOW)
 
 
 def admission(

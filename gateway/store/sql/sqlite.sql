@@ -21,8 +21,8 @@ SELECT subject, channel, topic, cause, is_revoked, occurred_at FROM standings WH
 
 -- name: insert_sends
 -- A request becomes a send.
-INSERT INTO sends (seq, send_id, digest, recipient_id, campaign, plan, request, gates, accepted_at, ended)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
+INSERT INTO sends (seq, send_id, digest, recipient_id, campaign, is_promotional, plan, request, gates, accepted_at, ended)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
 
 -- name: end_sends
 -- A send ended without (another) message; what the gates said is kept.
@@ -30,8 +30,8 @@ UPDATE sends SET ended = ?2, gates = ?3 WHERE seq = ?1;
 
 -- name: insert_deliveries
 -- A send's turn on one channel.
-INSERT INTO deliveries (seq, send_seq, position, channel, state, priority, queued_at, due_at, claim_no, claimed_until, targets)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+INSERT INTO deliveries (seq, send_seq, position, channel, state, priority, queued_at, due_at, expires_at, claim_no, claimed_until, targets)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
 
 -- name: insert_addresses
 -- An address is known to be a person's.
@@ -43,10 +43,204 @@ INSERT INTO facts (send_seq, topic, key, value, headers, occurred_at) VALUES (?1
 
 -- name: due
 -- Due deliveries of one channel and priority, longest due first.
-SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.request
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, s.request
 FROM deliveries d JOIN sends s ON s.seq = d.send_seq
 WHERE d.channel = ?1 AND d.priority = ?2 AND d.due_at <= ?3
 ORDER BY d.due_at LIMIT ?4;
+
+-- name: expired
+-- Deliveries that wait past their request's end.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
+FROM deliveries d JOIN sends s ON s.seq = d.send_seq
+WHERE d.due_at IS NOT NULL AND d.expires_at <= ?1
+ORDER BY d.expires_at LIMIT ?2;
+
+-- name: open_of_person
+-- Deliveries to a person that have not gone to a provider for good.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
+FROM sends s JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.recipient_id = ?1 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL);
+
+-- name: open_of_send
+-- Deliveries of a send that have not gone to a provider for good.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
+FROM sends s JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.send_id = ?1 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL);
+
+-- name: open_of_campaign
+-- Deliveries of a campaign that have not gone to a provider for good, some at a time.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
+FROM sends s JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.campaign = ?1 AND s.stop IS NULL AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL)
+LIMIT ?2;
+
+-- name: open_on_channel
+-- Deliveries on a channel that have not gone to a provider for good, some at a time.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
+FROM deliveries d JOIN sends s ON s.seq = d.send_seq
+WHERE d.channel = ?1 AND s.stop IS NULL AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL) LIMIT ?2;
+
+-- name: stop_sends
+-- Whatever has not gone to a provider must not go any more, for this reason.
+UPDATE sends SET stop = ?2 WHERE seq = ?1;
+
+-- name: hold_deliveries
+-- A switch holds this delivery back, until its request's end at the latest.
+UPDATE deliveries SET state = 'held', due_at = ?2 WHERE seq = ?1;
+
+-- name: release_held
+-- A switch lets the campaign's deliveries go on.
+UPDATE deliveries SET state = 'queued', due_at = ?2
+WHERE state = 'held' AND send_seq IN (SELECT seq FROM sends WHERE campaign = ?1);
+
+-- name: requeue_deliveries
+-- A delivery waits for a later moment.
+UPDATE deliveries SET state = ?3, due_at = ?2 WHERE seq = ?1;
+
+-- name: plan_of_send
+-- The plan of a send by its number.
+SELECT plan FROM sends WHERE seq = ?1;
+
+-- name: switches
+-- What is stopped.
+SELECT scope, is_stopped, reason, at FROM switches;
+
+-- name: upsert_switches
+-- An operator stops a scope or lets it run.
+INSERT INTO switches (scope, is_stopped, reason, at) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (scope) DO UPDATE SET is_stopped = excluded.is_stopped, reason = excluded.reason, at = excluded.at;
+
+-- name: cancels
+-- Requests that were cancelled before they came.
+SELECT send_id FROM cancels WHERE send_id = ?1;
+
+-- name: insert_cancels
+-- A request is cancelled, whether it has come or not.
+INSERT INTO cancels (send_id, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+
+-- name: touches
+-- Promotional messages that a person got, or may have got, since then.
+SELECT s.recipient_id, d.channel, coalesce(d.sent_at, d.claimed_until)
+FROM sends s JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.recipient_id = ?1 AND s.is_promotional = 1 AND d.claim_no > 0
+  AND (d.sent_at >= ?2 OR d.claimed_until IS NOT NULL OR d.state IN ('in_doubt', 'unknown'));
+
+-- name: coupon_of_person
+-- The code that a person has of a campaign and pool.
+SELECT code, state, expires_at, order_id FROM coupons
+WHERE recipient_id = ?1 AND campaign = ?2 AND pool = ?3 AND state IN ('reserved', 'issued', 'redeemed');
+
+-- name: free_coupon
+-- A code that nobody has.
+SELECT code FROM coupons WHERE pool = ?1 AND state = 'free' ORDER BY code LIMIT 1;
+
+-- name: reserve_coupons
+-- A code is kept for a person until its message is taken or given up.
+UPDATE coupons SET state = 'reserved', campaign = ?2, recipient_id = ?3, send_seq = ?4, position = ?5, expires_at = ?6
+WHERE code = ?1 AND state = 'free';
+
+-- name: coupon
+-- One code.
+SELECT code, pool, state, campaign, recipient_id, send_seq, position, issued_at, expires_at, order_id FROM coupons
+WHERE code = ?1;
+
+-- name: issue_coupons
+-- The message with the code was taken: the code is the person's.
+UPDATE coupons SET state = 'issued', issued_at = ?2, expires_at = ?3, send_seq = ?4, position = ?5
+WHERE code = ?1 AND state = 'reserved';
+
+-- name: free_coupons
+-- The message with the code was never taken: the code goes back to its pool.
+UPDATE coupons SET state = 'free', campaign = NULL, recipient_id = NULL, send_seq = NULL, position = NULL, expires_at = NULL
+WHERE code = ?1 AND state = 'reserved';
+
+-- name: move_coupons
+-- A code is redeemed, expired or returned.
+UPDATE coupons SET state = ?2, order_id = coalesce(?3, order_id), redeemed_at = coalesce(?4, redeemed_at) WHERE code = ?1;
+
+-- name: coupons_over
+-- Issued codes whose time is over.
+SELECT c.code, c.pool, c.send_seq, c.position, c.expires_at, s.plan
+FROM coupons c JOIN sends s ON s.seq = c.send_seq
+WHERE c.state = 'issued' AND c.expires_at <= ?1 ORDER BY c.expires_at LIMIT ?2;
+
+-- name: insert_coupons
+-- New codes of a pool.
+INSERT INTO coupons (code, pool, state) VALUES (?1, ?2, 'free') ON CONFLICT DO NOTHING;
+
+-- name: count_coupons
+-- How many codes of a pool there are, by state.
+SELECT state, count(*) FROM coupons WHERE pool = ?1 GROUP BY state;
+
+-- name: carry_coupons
+-- The code that a delivery carries.
+UPDATE deliveries SET coupon_code = ?2 WHERE seq = ?1;
+
+-- name: insert_conversions
+-- A person came back.
+INSERT INTO conversions (name, recipient_id, kind, value, currency, order_id, coupon_code, occurred_at, send_seq, delivery_id, is_holdout)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING;
+
+-- name: conversion
+-- Whether a conversion was taken before.
+SELECT seq FROM conversions WHERE name = ?1;
+
+-- name: touches_of_person
+-- Every delivery to a person that a conversion may be credited to.
+SELECT d.send_seq, d.position, d.channel, d.sent_at, d.delivered_at, d.clicked_at, d.coupon_code, s.accepted_at, s.ended, s.plan
+FROM sends s LEFT JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.recipient_id = ?1 AND (d.sent_at IS NOT NULL OR s.ended = 'held_out');
+
+-- name: mark_hits
+-- A person opened or clicked: their first open and their last click are kept.
+UPDATE deliveries SET opened_at = coalesce(opened_at, ?2), clicked_at = coalesce(?3, clicked_at) WHERE seq = ?1;
+
+-- name: fall_back_at
+-- When the next channel's turn comes, unless the person reacted.
+UPDATE deliveries SET fallback_at = ?2 WHERE seq = ?1;
+
+-- name: falling_back
+-- Deliveries whose wait for a reaction is over.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x'',
+       d.delivered_at, d.opened_at, d.clicked_at
+FROM deliveries d JOIN sends s ON s.seq = d.send_seq
+WHERE d.fallback_at IS NOT NULL AND d.fallback_at <= ?1 ORDER BY d.fallback_at LIMIT ?2;
+
+-- name: reactions
+-- How the earlier deliveries of a send were taken.
+SELECT position, state, delivered_at, opened_at, clicked_at FROM deliveries WHERE send_seq = ?1 AND position < ?2;
+
+-- name: armed_of_person
+-- Armed deliveries of a person.
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
+FROM sends s JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.recipient_id = ?1 AND d.state = 'armed';
+
+-- name: cooldowns
+-- Places that a person was reached at lately.
+SELECT place, until FROM cooldowns WHERE recipient_id = ?1 AND until > ?2;
+
+-- name: upsert_cooldowns
+-- A person was reached at a place.
+INSERT INTO cooldowns (recipient_id, place, until) VALUES (?1, ?2, ?3)
+ON CONFLICT (recipient_id, place) DO UPDATE SET until = max(until, excluded.until);
+
+-- name: fences
+-- All fences.
+SELECT id, feature, at FROM fences ORDER BY id;
+
+-- name: fences_age
+-- How many fences there are and when the last one changed.
+SELECT count(*), coalesce(max(at), 0) FROM fences;
+
+-- name: upsert_fences
+-- A fence is new, or has changed.
+INSERT INTO fences (id, feature, at) VALUES (?1, ?2, ?3)
+ON CONFLICT (id) DO UPDATE SET feature = excluded.feature, at = excluded.at;
+
+-- name: delete_fences
+-- A fence is gone.
+DELETE FROM fences WHERE id = ?1;
 
 -- name: claim_deliveries
 -- The durable right to one attempt.
@@ -117,6 +311,7 @@ WHERE s.send_id = ?1 AND d.position = ?2;
 -- A receipt moves a delivery forward; whatever was still planned for it is off.
 UPDATE deliveries
 SET state = ?2, due_at = NULL, doubt_until = NULL, claimed_until = NULL, sent_at = coalesce(sent_at, ?3),
+    delivered_at = coalesce(delivered_at, ?7),
     provider = coalesce(provider, ?4), provider_message_id = coalesce(provider_message_id, ?5),
     reason = coalesce(?6, reason)
 WHERE seq = ?1;
@@ -208,3 +403,87 @@ DELETE FROM facts WHERE seq IN (SELECT seq FROM facts WHERE seq <= ?1 AND occurr
 -- name: purge_seen
 -- Dedupe names that are old enough to forget.
 DELETE FROM seen WHERE name IN (SELECT name FROM seen WHERE at < ?1 LIMIT ?2);
+
+-- name: sends_of_person
+-- A person's sends, oldest first: number, id, plan, request, whether clicked, whether open.
+SELECT s.seq, s.send_id, s.plan, s.request,
+       EXISTS (SELECT 1 FROM deliveries d WHERE d.send_seq = s.seq AND d.clicked_at IS NOT NULL),
+       EXISTS (SELECT 1 FROM deliveries d WHERE d.send_seq = s.seq AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL))
+FROM sends s WHERE s.recipient_id = ?1 ORDER BY s.seq;
+
+-- name: ledger_of_subject
+-- What a subject said.
+SELECT channel, topic, cause, is_revoked, source, evidence, occurred_at, recorded_at FROM ledger
+WHERE subject = ?1 ORDER BY seq;
+
+-- name: conversions_of_person
+-- How a person came back.
+SELECT kind, value, currency, order_id, occurred_at, delivery_id FROM conversions
+WHERE recipient_id = ?1 ORDER BY occurred_at;
+
+-- name: coupons_of_person
+-- The codes a person has or had.
+SELECT code, pool, state, campaign FROM coupons WHERE recipient_id = ?1 ORDER BY code;
+
+-- name: erase_ledger
+-- Evidence may hold anything: it goes with the person.
+DELETE FROM ledger WHERE subject = ?1;
+
+-- name: erase_attempts
+-- Attempts of a send.
+DELETE FROM attempts WHERE delivery_seq IN (SELECT seq FROM deliveries WHERE send_seq = ?1);
+
+-- name: erase_deliveries
+-- Deliveries of a send.
+DELETE FROM deliveries WHERE send_seq = ?1;
+
+-- name: erase_facts
+-- Facts of a send.
+DELETE FROM facts WHERE send_seq = ?1;
+
+-- name: erase_facts_of_key
+-- Facts about a person, whatever send they belong to.
+DELETE FROM facts WHERE key = ?1;
+
+-- name: erase_sends
+-- A send with its request.
+DELETE FROM sends WHERE seq = ?1;
+
+-- name: erase_links
+-- Short links of a send's deliveries.
+DELETE FROM short_links WHERE delivery_id LIKE ?1;
+
+-- name: erase_addresses
+-- Which addresses were a person's.
+DELETE FROM addresses WHERE recipient_id = ?1;
+
+-- name: erase_conversions
+-- How a person came back.
+DELETE FROM conversions WHERE recipient_id = ?1;
+
+-- name: erase_cooldowns
+-- Where a person was reached.
+DELETE FROM cooldowns WHERE recipient_id = ?1;
+
+-- name: erase_coupons
+-- A person's codes are nobody's, and worth nothing.
+UPDATE coupons SET state = CASE state WHEN 'reserved' THEN 'returned' WHEN 'issued' THEN 'returned' ELSE state END,
+    recipient_id = NULL, campaign = NULL, send_seq = NULL, position = NULL, order_id = NULL
+WHERE recipient_id = ?1;
+
+-- name: results
+-- Every send of a campaign with what became of it.
+SELECT s.seq, s.recipient_id, s.ended, s.plan,
+       max(d.sent_at), max(d.delivered_at), max(d.opened_at), max(d.clicked_at), min(CASE WHEN d.sent_at IS NOT NULL THEN d.channel END),
+       max(d.unsubscribed_at)
+FROM sends s LEFT JOIN deliveries d ON d.send_seq = s.seq
+WHERE s.campaign = ?1 AND s.seq > ?2 GROUP BY s.seq ORDER BY s.seq LIMIT ?3;
+
+-- name: results_conversions
+-- What came back of a campaign.
+SELECT c.send_seq, c.value, c.currency, c.is_holdout FROM conversions c JOIN sends s ON s.seq = c.send_seq
+WHERE s.campaign = ?1;
+
+-- name: mark_unsubscribed
+-- A message that its person answered with a no.
+UPDATE deliveries SET unsubscribed_at = coalesce(unsubscribed_at, ?2) WHERE seq = ?1;

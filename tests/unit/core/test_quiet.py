@@ -13,7 +13,7 @@ from gateway.core.places import Atlas, Place, place_of, zones_of
 from gateway.core.policy import Quiet
 from gateway.core.quiet import HORIZON, QuietRules, quiet_until
 from gateway.core.toml_tables import TomlFault
-from gateway.policies import load_atlas, load_laws, load_policy, load_quiet_rules
+from gateway.policies import load_atlas, load_laws, load_policy, quiet_rules
 
 NO_LAWS = Laws((), {})
 
@@ -25,7 +25,7 @@ def atlas() -> Atlas:
 
 @pytest.fixture(scope="module")
 def packaged() -> QuietRules:
-    return load_quiet_rules(load_policy(None))
+    return quiet_rules(load_policy(None), load_atlas())
 
 
 def utc(text: str) -> datetime:

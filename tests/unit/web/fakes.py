@@ -14,6 +14,7 @@ from yarl import URL
 from channels.contract import BadReceiptError, BadSignatureError, Reading, WebhookRequest
 from gateway.clock import ManualClock
 from gateway.errors import StoreUnavailable, TokenError
+from gateway.store.contract import Redemption, Switch
 from gateway.web.options import WebOptions
 from gateway.web.ports import Ports, Report, Seen, ShortLink, Standing, Taken
 from gateway.web.server import Server, build
@@ -28,6 +29,64 @@ OPTIONS = WebOptions(
     brand_site="https://shop.example",
     api_keys=("first-key", KEY),
 )
+
+
+class Counter:
+    """A desk that knows one pool, one fence and one person."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bytes]] = []
+
+    def _took(self, what: str, name: str, body: bytes = b"") -> None:
+        self.asked.append((what, name, body))
+
+    async def redeem(self, code: str, body: bytes) -> Redemption:
+        """Redeems `GOOD`; other codes say what they are."""
+        self._took("redeem", code, body)
+        return Redemption({"GOOD": "now"}.get(code, code.lower()), "d-0")
+
+    async def fill_pool(self, pool: str, body: bytes) -> dict[str, int]:
+        """Counts one free code."""
+        self._took("fill_pool", pool, body)
+        return {"free": 1}
+
+    async def pool(self, pool: str) -> dict[str, int]:
+        """Knows `spring`."""
+        return {"free": 1} if pool == "spring" else {}
+
+    async def put_fence(self, fence_id: str, body: bytes) -> dict[str, Any]:
+        """Keeps any."""
+        self._took("put_fence", fence_id, body)
+        return {"type": "Feature", "id": fence_id}
+
+    def fences(self) -> list[dict[str, Any]]:
+        """Has none."""
+        return []
+
+    async def drop_fence(self, fence_id: str) -> bool:
+        """Knows `shop`."""
+        return fence_id == "shop"
+
+    async def switch(self, scope: str, body: bytes) -> list[Switch]:
+        """Stops any scope."""
+        self._took("switch", scope, body)
+        return [Switch(scope, is_stopped=True, reason="test", at=datetime.now(UTC))]
+
+    async def watch_switches(self) -> list[Switch]:
+        """Has none."""
+        return []
+
+    async def person(self, recipient_id: str) -> dict[str, Any] | None:
+        """Knows `ada`."""
+        return {"recipient_id": "ada"} if recipient_id == "ada" else None
+
+    async def erase(self, recipient_id: str) -> None:
+        """Forgets any."""
+        self._took("erase", recipient_id)
+
+    async def results(self, campaign: str) -> dict[str, Any]:
+        """Has nothing but the name."""
+        return {"campaign": campaign}
 
 
 @dataclass
@@ -190,6 +249,7 @@ class Site:
             intake=self.intake,
             stories=self.records,
             consent=self.records,
+            desk=Counter(),
             health=self.health,
             tokens=self.tokens,
             clock=self.clock,

@@ -1,0 +1,126 @@
+"""Events that are no requests: cancellations, conversions, consent, presence.
+
+Each is durable when it returns, and may come again: a repeat changes nothing. Coordinates are
+matched and dropped; nothing here keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.core import fences as geo
+from gateway.core import ids
+from gateway.core.policy import GeoPolicy
+from gateway.core.request import (
+    CancelData,
+    ConsentData,
+    ConversionData,
+    Event,
+    PresenceData,
+)
+from gateway.flows.engage import Engage
+from gateway.flows.places import Places, names_of
+from gateway.flows.stops import Stops
+from gateway.flows.wake import Bell
+from gateway.store.contract import Business
+from gateway.telemetry import Metrics
+
+log = structlog.get_logger()
+
+
+class Changes:
+    """What to do with each event that is no request."""
+
+    def __init__(
+        self,
+        *,
+        store: Business,
+        engage: Engage,
+        places: Places,
+        stops: Stops,
+        clock: Clock,
+        metrics: Metrics,
+        policy: GeoPolicy,
+        bells: Sequence[Bell],
+    ) -> None:
+        self._store = store
+        self._engage = engage
+        self._places = places
+        self._stops = stops
+        self._clock = clock
+        self._metrics = metrics
+        self._policy = policy
+        self._bells = tuple(bells)
+
+    async def apply(self, event: Event) -> bool:
+        """Do what the event says; False where it was done before. Raises StoreUnavailable."""
+        data = event.data
+        is_new = True
+        match data:
+            case CancelData():
+                await self._cancel(data)
+            case ConversionData():
+                is_new = await self._convert(ids.send_id(event.source, event.id), data)
+            case ConsentData():
+                await self._engage.consent(data)
+            case PresenceData():
+                await self._seen(data)
+            case _:
+                raise TypeError(event.type)
+        self._metrics.records["change"].inc()
+        for bell in self._bells:
+            bell.ring()
+        return is_new
+
+    async def _cancel(self, data: CancelData) -> None:
+        now = self._clock.now()
+        if data.source is not None and data.id is not None:
+            self._stops.close_sends(
+                await self._store.cancel(now=now, request=(data.source, data.id))
+            )
+            return
+        while stopped := await self._store.cancel(
+            now=now, campaign=data.campaign, recipient_id=data.recipient_id
+        ):
+            self._stops.close_sends(stopped)
+            if data.recipient_id is not None:
+                return
+
+    async def _convert(self, name: str, data: ConversionData) -> bool:
+        stopped = await self._store.convert(name, data, now=self._clock.now())
+        self._stops.close_sends(stopped or ())
+        return stopped is not None
+
+    async def _seen(self, data: PresenceData) -> None:
+        inside = self._inside(data)
+        if not inside:
+            return
+        await self._store.seen_at(data.recipient_id, inside, now=self._clock.now())
+
+    def _inside(self, data: PresenceData) -> Mapping[str, bool]:
+        """The fences and groups that a presence is inside, and whether each is open now."""
+        now = self._clock.now()
+        if self._is_unfit(data):
+            return {}
+        if data.fence is not None:
+            # The device matched: a fence that only the device knows is as good as one of ours.
+            return names_of(self._places.named(data.fence), now) or {data.fence: True}
+        if data.latitude is None or data.longitude is None:
+            return {}
+        return names_of(self._places.index.containing(data.latitude, data.longitude), now)
+
+    def _is_unfit(self, data: PresenceData) -> bool:
+        policy = self._policy
+        if policy.freshness is None:
+            return False
+        reason = geo.unfit_reason(
+            data.observed_at,
+            self._clock.now(),
+            freshness=policy.freshness,
+            accuracy_m=data.accuracy_m,
+            accuracy_m_max=policy.accuracy_m,
+        )
+        return reason is not None

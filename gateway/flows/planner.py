@@ -1,0 +1,120 @@
+"""From a decoded request to an admission: arm, offer, template, routes, plan.
+
+Each choice is a gate of the decision record. What cannot be taken raises RefusedError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.catalog import Catalog
+from gateway.clock import Clock
+from gateway.core import experiments, offers
+from gateway.core import plan as plans
+from gateway.core.experiments import Arm
+from gateway.core.gates import Gate
+from gateway.core.offers import OfferTable
+from gateway.core.places import Atlas, place_of
+from gateway.core.plan import Chosen, Route
+from gateway.core.render import Template
+from gateway.core.request import Event, SendData, with_offer
+from gateway.core.variables import facts_of
+from gateway.core.wire import encode_data
+from gateway.errors import RefusedError
+from gateway.store.contract import Admission
+from gateway.telemetry import Metrics
+
+NO_ARM = Arm(None, is_holdout=False)
+
+
+class Planner:
+    """Decides everything about a request that needs no store."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        secret: bytes,
+        clock: Clock,
+        metrics: Metrics,
+        atlas: Atlas,
+        offers: OfferTable,
+    ) -> None:
+        self._catalog = catalog
+        self._secret = secret
+        self._clock = clock
+        self._metrics = metrics
+        self._atlas = atlas
+        self._offers = offers
+
+    def admission(self, event: Event) -> tuple[Admission, SendData]:
+        """An admission, and the data that its message is made of. Raises RefusedError."""
+        data = event.data
+        if not isinstance(data, SendData):
+            raise TypeError(event.type)
+        self._metrics.unknown_fields.inc(event.unknown_fields)
+        arm, data, gates = self._armed(data)
+        template = self._catalog.get(data.template)
+        if template is None:
+            what = f"no template {data.template!r}"
+            raise RefusedError("unknown_template", "$.data.template", what)
+        data, chosen_gates = self._offered(data, template)
+        purpose = data.purpose or template.purpose
+        allowed = self._allowed(data, template, purpose)
+        chosen = Chosen(
+            routes=self._routes(data, template, allowed),
+            template_version=template.version,
+            purpose=purpose,
+            place=place_of(
+                self._atlas,
+                timezone=data.recipient.timezone,
+                country=data.recipient.country,
+                phone=data.recipient.phone,
+                region=data.recipient.attributes.get("region"),
+            ),
+            variant=arm.variant,
+            is_holdout=arm.is_holdout,
+        )
+        plan = plans.plan_of(event, data, chosen, secret=self._secret, now=self._clock.now())
+        return Admission(plan, event.digest, encode_data(data), (*gates, *chosen_gates)), data
+
+    def _armed(self, data: SendData) -> tuple[Arm, SendData, tuple[Gate, ...]]:
+        if data.experiment is None:
+            return NO_ARM, data, ()
+        arm = experiments.arm(data.experiment, experiments.person_key(data))
+        answer = "holdout" if arm.is_holdout else arm.variant or "none"
+        return (
+            arm,
+            experiments.applied(data, arm),
+            (Gate("experiment", answer, data.experiment.name),),
+        )
+
+    def _offered(self, data: SendData, template: Template) -> tuple[SendData, tuple[Gate, ...]]:
+        """The campaign's own offer, else the one that follows the reason, if the text has one."""
+        if data.offer is not None:
+            return data, (Gate("offer", data.offer.kind, "the campaign's"),)
+        if not template.uses_offer:
+            return data, ()
+        chosen = offers.choose(self._offers, data.churn, self._clock.now())
+        kind = chosen.offer.kind if chosen.offer else "none"
+        gate = Gate("offer", kind, f"{chosen.row}: {chosen.why}")
+        return with_offer(data, chosen.offer), (gate,)
+
+    def _allowed(self, data: SendData, template: Template, purpose: str) -> list[str]:
+        wanted = data.channels or data.recipient.preferred_channels or template.channels
+        allowed = [channel for channel in dict.fromkeys(wanted) if template.has(channel)]
+        for fault in template.faults(facts_of(data), allowed):
+            raise RefusedError(fault.reason, fault.path, fault.what)
+        if purpose == "promotional" and "email" in allowed and not template.has_unsubscribe:
+            what = "the template has no unsubscribe link, which a promotional e-mail needs"
+            raise RefusedError("invalid_field", "$.data.purpose", what)
+        return allowed
+
+    def _routes(
+        self, data: SendData, template: Template, allowed: Sequence[str]
+    ) -> tuple[Route, ...]:
+        return tuple(
+            Route(channel, template.locale_for(channel, data.recipient.locale), subjects)
+            for channel in allowed
+            if (subjects := plans.subjects_of(data, channel, self._secret))
+        )

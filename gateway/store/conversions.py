@@ -1,0 +1,85 @@
+"""People come back: once per event, credited, and everything that waited for them stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from gateway.core import facts, ids
+from gateway.core.attribution import Credit, Touched, credit
+from gateway.core.engagement import Fact
+from gateway.core.gates import Reason
+from gateway.core.plan import unpack
+from gateway.core.request import ConversionData
+from gateway.store.rows import tell_facts
+from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
+from gateway.store.stopping import stop_person
+
+
+def convert(
+    name: str, data: ConversionData, *, windows: Mapping[str, timedelta], now: datetime
+) -> Script[list[str] | None]:
+    """Take a conversion; the sends it stopped, or None for one that was taken before."""
+    if (yield Ask("conversion", [(name,)])):
+        return None
+    rows = yield Ask("touches_of_person", [(data.recipient_id,)])
+    code = data.coupon_code.upper().strip() if data.coupon_code else None
+    touched = [_touched(row) for row in rows]
+    found = credit(touched, windows, at=data.occurred_at, coupon_code=code)
+    yield Tell("insert_conversions", [_conversion_row(name, data, found)])
+    if found is not None:
+        yield from tell_facts([(found.touched.send_seq, _fact(name, data, found))])
+    return (yield from stop_person(data.recipient_id, Reason.CONVERTED, now=now))
+
+
+def _touched(row: Row) -> Touched:
+    send_seq, position, channel, sent, delivered, clicked, code, accepted, end, packed = row
+    plan = unpack(packed)
+    is_holdout = end == "held_out"
+    return Touched(
+        send_seq=send_seq,
+        position=position or 0,
+        plan=plan,
+        channel=channel or (plan.routes[0].channel if plan.routes else "email"),
+        sent_at=from_ms(sent if sent is not None else accepted),
+        delivered_at=from_ms(delivered) if delivered is not None else None,
+        clicked_at=from_ms(clicked) if clicked is not None else None,
+        coupon_code=code,
+        is_holdout=is_holdout,
+    )
+
+
+def _conversion_row(name: str, data: ConversionData, found: Credit | None) -> Row:
+    touched = found.touched if found else None
+    value = data.value
+    is_credited = touched is not None and not touched.is_holdout
+    return (
+        name,
+        data.recipient_id,
+        data.kind,
+        value.amount if value else None,
+        value.currency if value else None,
+        data.order_id,
+        data.coupon_code,
+        to_ms(data.occurred_at),
+        touched.send_seq if touched else None,
+        touched.plan.delivery_id(touched.position) if touched and is_credited else None,
+        int(touched is not None and touched.is_holdout),
+    )
+
+
+def _fact(name: str, data: ConversionData, found: Credit) -> Fact:
+    touched = found.touched
+    return facts.of_conversion(
+        touched.plan,
+        touched.position,
+        at=data.occurred_at,
+        name=name,
+        conversion=data,
+        credit=found,
+    )
+
+
+def conversion_name(source: str, event_id: str) -> str:
+    """What makes a conversion one: its CloudEvent's identity."""
+    return ids.send_id(source, event_id)
