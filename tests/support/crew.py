@@ -23,14 +23,20 @@ from gateway.catalog import Catalog, load_catalog
 from gateway.clock import ManualClock
 from gateway.core.tokens import Tokens
 from gateway.core.variables import Brand
+from gateway.core.wire import SENDS
+from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
 from gateway.flows.dispatch import Lane, LaneOptions, LaneParts
 from gateway.flows.engage import Engage
-from gateway.flows.intake import Intake
+from gateway.flows.intake import Intake, IntakeOptions
+from gateway.flows.places import Places
+from gateway.flows.planner import Planner
 from gateway.flows.relay import Relay
 from gateway.flows.settle import Settler
 from gateway.flows.stops import Stops
 from gateway.flows.wake import Bell
+from gateway.policies import load_atlas, load_offers, load_policy
+from gateway.store.scripted import Conduct
 from gateway.store.sqlite import MEMORY, SqliteStore
 from gateway.telemetry import Metrics
 from support.events import ZONES, encoded
@@ -214,7 +220,7 @@ class World:
         wire = wire or Wire()
         before = asyncio.all_tasks()
         async with AsyncExitStack() as stack:
-            store = SqliteStore(self._store, clock=self.clock, doubt_wait=DOUBT_WAIT)
+            store = SqliteStore(self._store, clock=self.clock, conduct=Conduct(DOUBT_WAIT))
             await stack.enter_async_context(store)
             source = Wired("source", self.bus.source(["sends"], GROUP), wire)
             made, flows = self._flows(store, source, wire)
@@ -247,17 +253,32 @@ class World:
         lanes = {name: self._lane(name, shared, wire) for name in self.channels}
         common: dict[str, Any] = {"store": wired, "clock": clock, "metrics": metrics}
         secret, zones = store.secret, ZONES
-        intake = Intake(
-            **common,
-            secret=secret,
-            zones=zones,
-            catalog=self._catalog,
-            lanes=lanes,
-            claim_for=CLAIM_FOR,
-            outbox_bell=bell,
-        )
         engage = Engage(
             **common, secret=secret, zones=zones, stops=stops, outbox_bell=bell, public_url=URL
+        )
+        planner = Planner(
+            catalog=self._catalog,
+            secret=secret,
+            clock=clock,
+            metrics=metrics,
+            atlas=load_atlas(),
+            offers=load_offers(),
+        )
+        changes = Changes(
+            **common,
+            engage=engage,
+            places=Places(wired, zones=zones),
+            stops=stops,
+            policy=load_policy(None).geo,
+            bells=[bell],
+        )
+        intake = Intake(
+            IntakeOptions({"sends": SENDS}, zones, CLAIM_FOR),
+            **common,
+            planner=planner,
+            changes=changes,
+            lanes=lanes,
+            outbox_bell=bell,
         )
         sink: Any = Wired("sink", self.bus.sink(), wire)
         topics = {"engagement": "engagement", "dlq": "dlq"}
