@@ -215,6 +215,7 @@ GONE = 'values = ["high"]\nrecency = ["gone"]\n'
         ('medium = "100"', 'medium = "0"', "values.EUR.medium"),
         ('medium = "100"', 'medium = "1e2"', "values.EUR.medium"),
         ('medium = "100"', 'medium = "600"', "values.EUR.high"),
+        ('medium = "100"', 'medium = "500.5"', "values.EUR.high"),
         (', high = "500.50"', "", "values.EUR.high"),
         ('name = "gone"\n', "", "rows[0].name"),
         ('name = "gone"', 'name = " "', "rows[0].name"),
