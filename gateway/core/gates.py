@@ -64,7 +64,10 @@ EVERYTHING = frozenset({Cause.STOP, Cause.PROVIDER, Cause.BOUNCE, Cause.DEAD_TOK
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one subject on one channel: `granted` or `revoked`, and by what."""
+    """What is known of one subject on one channel: `granted` or `revoked`, and by what.
+
+    A standing with a `topic` speaks of the sends of the campaign of that name, and of no others.
+    """
 
     subject: bytes
     channel: str
@@ -73,9 +76,11 @@ class Standing:
     is_revoked: bool
     occurred_at: datetime
 
-    def forbids(self, channel: str, *, is_promotional: bool) -> bool:
-        """Whether this standing closes the channel for a message of that purpose."""
-        if not self.is_revoked or self.topic or self.channel not in (channel, "all"):
+    def forbids(self, channel: str, *, is_promotional: bool, campaign: str = "") -> bool:
+        """Whether this standing closes the channel for a message of that purpose and campaign."""
+        if not self.is_revoked or self.channel not in (channel, "all"):
+            return False
+        if self.topic not in ("", campaign):
             return False
         return is_promotional or self.cause in EVERYTHING
 
@@ -194,8 +199,9 @@ def _shut(
 
 
 def _proven(plan: Plan, route: Route, known: Known) -> bool:
+    # A yes to one campaign is no proof for a whole channel.
     return any(
-        not standing.is_revoked and standing.channel == route.channel
+        not standing.is_revoked and not standing.topic and standing.channel == route.channel
         for subject in (plan.person, *route.subjects)
         for standing in known.standings.get(subject, ())
     )
@@ -212,9 +218,9 @@ def _due(plan: Plan, route: Route, rules: Rules, *, now: datetime) -> datetime:
 
 def closed(plan: Plan, route: Route, standings: Standings) -> Standing | None:
     """The standing that closes a route, or None. A push route is closed when every device is."""
-    for standing in standings.get(plan.person, ()):
-        if standing.forbids(route.channel, is_promotional=plan.is_promotional):
-            return standing
+    person = address_closed(plan, route.channel, plan.person, standings)
+    if person is not None:
+        return person
     found = [address_closed(plan, route.channel, key, standings) for key in route.subjects]
     if found and all(standing is not None for standing in found):
         return found[0]
@@ -226,6 +232,6 @@ def address_closed(
 ) -> Standing | None:
     """The standing that closes one address, or None."""
     for standing in standings.get(subject, ()):
-        if standing.forbids(channel, is_promotional=plan.is_promotional):
+        if standing.forbids(channel, is_promotional=plan.is_promotional, campaign=plan.campaign):
             return standing
     return None

@@ -17,6 +17,7 @@ from gateway.core.engine import Engine, Unrenderable, ghosts, in_html
 from gateway.core.links import Links, PlainLinks, unsubscribe_headers
 from gateway.core.locales import direction, format_locale, matched
 from gateway.core.markdown import tidy
+from gateway.core.replies import opt_out
 from gateway.core.sms import fitted, segments
 from gateway.core.trail import Target, Trail
 from gateway.core.variables import (
@@ -86,6 +87,15 @@ class Rendered:
     content: Content
     locale: str
     links: tuple[tuple[str, int, str], ...] = ()
+
+
+def with_opt_out(rendered: Rendered) -> Rendered:
+    """The same SMS, saying how to stop; its segments counted anew."""
+    content = rendered.content
+    if not isinstance(content, SmsContent) or "STOP" in content.text:
+        return rendered
+    text = fitted(f"{content.text.rstrip()} {opt_out(rendered.locale)}")
+    return replace(rendered, content=SmsContent(text, *segments(text)))
 
 
 @dataclass(frozen=True, slots=True)

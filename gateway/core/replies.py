@@ -36,6 +36,16 @@ START = frozenset({"start", "yes", "unstop"})
 HELP = frozenset({"help", "info"})
 PHRASE_WORDS_MAX = 4
 
+OPT_OUT = {
+    "en": "Reply STOP to opt out.",
+    "da": "Svar STOP for at framelde dig.",
+    "de": "Antworten Sie STOP zum Abmelden.",
+    "ja": "配信停止はSTOPと返信",
+    "ko": "수신 거부: STOP 답장",
+    "ru": "Отписка: ответьте STOP",
+}
+"""What a person's first SMS ends with, by language."""
+
 
 class Said(StrEnum):
     """A class of answer."""
@@ -54,6 +64,11 @@ def said(text: str) -> Said:
     if words in STOP_PHRASES or _asks_to_stop(words):
         return Said.STOP
     return Said.TEXT
+
+
+def opt_out(locale: str) -> str:
+    """The opt-out sentence in a text's language, else in English."""
+    return OPT_OUT.get(locale.partition("-")[0].lower(), OPT_OUT["en"])
 
 
 def _one_word(word: str) -> Said:

@@ -178,7 +178,11 @@ def _of_experiment(experiment: Experiment) -> Broken | None:
     total = sum(arm.weight for arm in arms)
     if not 0 < total < math.inf:
         return Broken("experiment.variants", "weights add up to nothing that can be drawn from")
+    names: set[str] = set()
     for place, arm in enumerate(arms):
+        if arm.name in names:
+            return Broken(f"experiment.variants[{place}].name", "stands twice")
+        names.add(arm.name)
         path = f"experiment.variants[{place}].offer"
         broken = _of_offer(arm.offer, path) if arm.offer is not None else None
         if broken is not None:

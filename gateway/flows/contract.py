@@ -29,10 +29,19 @@ class ShortLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Topic:
+    """A campaign by its name, and whether its messages still reach the person."""
+
+    name: str
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What a person gets now; True means promotional messages go there.
 
-    `locale` is that of the text they got, `channel` the one it came on.
+    `locale` is that of the text they got, `channel` the one it came on; `topics` are the
+    campaigns that can be stopped alone: the one that the text belongs to.
     """
 
     locale: str
@@ -40,7 +49,7 @@ class Standing:
     email: bool
     sms: bool
     push: bool
-    topics: tuple[Any, ...] = ()
+    topics: tuple[Topic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from gateway.core.delivery import Claim, Tried
 from gateway.core.ids import attempt_id
 from gateway.core.links import TrackedLinks
 from gateway.core.plan import address_of
-from gateway.core.render import Rendered
+from gateway.core.render import Rendered, with_opt_out
 from gateway.core.request import PushAddress
 from gateway.core.tokens import Tokens
 from gateway.core.variables import facts_of
@@ -49,6 +49,7 @@ log = structlog.get_logger()
 
 IDLE_S = 0.5
 STORE_AWAY_S = 1.0
+GIVE_BACK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Lane:
         self._breaker = shaping.Breaker()
         self._attempts: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._shut = False
         self._resting = asyncio.Event()
         self._resting.set()
         self.bell = Bell()
@@ -194,7 +196,11 @@ class Lane:
         task.add_done_callback(self._attempts.discard)
 
     async def drain(self, timeout_s: float) -> None:
-        """Claim no more; wait for attempts under way, then abandon the rest to doubt."""
+        """Claim no more and wait for attempts under way.
+
+        At the deadline those that have not written a byte are given back; the rest is left to
+        doubt.
+        """
         self._draining = True
         self.bell.ring()
         with suppress(TimeoutError):
@@ -203,6 +209,9 @@ class Lane:
                 await self._resting.wait()
                 while self._attempts:
                     await asyncio.wait(self._attempts)
+        self._shut = True
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=GIVE_BACK_S)
         for task in self._attempts:
             task.cancel()
 
@@ -274,6 +283,8 @@ class Lane:
             raise GatewayError("the template is gone")
         links = TrackedLinks(parts.tokens, claim.delivery_id)
         rendered = template.render(claim.channel, facts_of(claimed.data, _coupon(claimed)), links)
+        if claimed.is_first_sms:
+            rendered = with_opt_out(rendered)
         if rendered.links:
             await parts.links.keep_links(
                 [(code, claim.delivery_id, link, url) for code, link, url in rendered.links]
@@ -331,7 +342,7 @@ class Lane:
         def may_start() -> bool:
             now_s = clock.monotonic()
             return (
-                not self._draining
+                not self._shut
                 and now_s < start_by_s
                 and not shaping.is_held(self._pace, now_s)
                 and stops.let_out(claim.plan, claim.channel, subjects, mark=began.mark)

@@ -22,7 +22,7 @@ from gateway.core.replies import Said, said
 from gateway.core.request import ConsentData
 from gateway.core.wire_http import FaultsError, decode_consent
 from gateway.errors import EventsRefused, StoreUnavailable
-from gateway.flows.contract import Seen, ShortLink, Standing
+from gateway.flows.contract import Seen, ShortLink, Standing, Topic
 from gateway.flows.stops import Stops
 from gateway.flows.wake import Bell
 from gateway.store.contract import Answer, Change, Engagements, Hit
@@ -134,11 +134,21 @@ class Engage:
         plan, channel, reaches = found
         locale = next(route.locale for route in plan.routes if route.channel == channel)
         return Standing(
-            locale, channel, email=reaches["email"], sms=reaches["sms"], push=reaches["push"]
+            locale,
+            channel,
+            email=reaches["email"],
+            sms=reaches["sms"],
+            push=reaches["push"],
+            topics=(Topic(plan.campaign, is_on=reaches["campaign"]),),
         )
 
-    async def refuse(self, delivery_id: str, *, channels: tuple[str, ...], how: str) -> bool:
-        """Keep a no, durable when it returns; False when the delivery is not known."""
+    async def refuse(
+        self, delivery_id: str, *, channels: tuple[str, ...], how: str, topic: str | None = None
+    ) -> bool:
+        """Keep a no, durable when it returns; False when the delivery is not known.
+
+        With a `topic` it is about the campaign of that name alone.
+        """
         now = self._clock.now()
         wanted = ("all",) if "all" in channels else channels
         return await self._change(
@@ -150,13 +160,16 @@ class Engage:
                     occurred_at=now,
                     source=how,
                     delivery_id=delivery_id,
+                    topic=topic or "",
                     fact=EventType.UNSUBSCRIBED,
                 )
                 for channel in wanted
             ]
         )
 
-    async def allow(self, delivery_id: str, *, channels: tuple[str, ...]) -> bool:
+    async def allow(
+        self, delivery_id: str, *, channels: tuple[str, ...], topic: str | None = None
+    ) -> bool:
         """Keep a yes, the way back from `refuse`; the same answers."""
         now = self._clock.now()
         return await self._change(
@@ -168,6 +181,7 @@ class Engage:
                     occurred_at=now,
                     source="preferences",
                     delivery_id=delivery_id,
+                    topic=topic or "",
                     fact=EventType.RESUBSCRIBED,
                     undoes=(Cause.UNSUBSCRIBE, Cause.CONSENT),
                 )
@@ -185,12 +199,16 @@ class Engage:
     def _tell_gate(
         self, changes: Sequence[Change], answers: Sequence[Sequence[bytes] | None]
     ) -> None:
-        """No claim made before a no starts after its acknowledgement."""
+        """No claim made before a no starts after its acknowledgement.
+
+        A no to one campaign withholds the others' claims once, and the store lets them out; a
+        yes to one campaign opens nothing, for it takes no other no back.
+        """
         for change, subjects in zip(changes, answers, strict=True):
             channels = ALL if change.channel == "all" else (change.channel,)
             if subjects and change.is_revoked:
                 self._stops.close(subjects, channels)
-            elif subjects:
+            elif subjects and not change.topic:
                 self._stops.open(subjects, channels)
         self._outbox_bell.ring()
 

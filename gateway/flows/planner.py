@@ -24,8 +24,6 @@ from gateway.errors import RefusedError
 from gateway.store.contract import Admission
 from gateway.telemetry import Metrics
 
-NO_ARM = Arm(None, is_holdout=False)
-
 
 class Planner:
     """Decides everything about a request that needs no store."""
@@ -54,10 +52,7 @@ class Planner:
             raise TypeError(event.type)
         self._metrics.unknown_fields.inc(event.unknown_fields)
         arm, data, gates = self._armed(data)
-        template = self._catalog.get(data.template)
-        if template is None:
-            what = f"no template {data.template!r}"
-            raise RefusedError("unknown_template", "$.data.template", what)
+        template = self._template(data.template, "$.data.template")
         data, chosen_gates = self._offered(data, template)
         purpose = data.purpose or template.purpose
         allowed = self._allowed(data, template, purpose)
@@ -78,16 +73,31 @@ class Planner:
         plan = plans.plan_of(event, data, chosen, secret=self._secret, now=self._clock.now())
         return Admission(plan, event.digest, encode_data(data), (*gates, *chosen_gates)), data
 
+    def _template(self, name: str, path: str) -> Template:
+        template = self._catalog.get(name)
+        if template is None:
+            raise RefusedError("unknown_template", path, f"no template {name!r}")
+        return template
+
     def _armed(self, data: SendData) -> tuple[Arm, SendData, tuple[Gate, ...]]:
-        if data.experiment is None:
-            return NO_ARM, data, ()
-        arm = experiments.arm(data.experiment, experiments.person_key(data))
+        experiment = data.experiment
+        if experiment is None:
+            return experiments.NO_ARM, data, ()
+        arm = experiments.arm(experiment, experiments.person_key(data))
+        for place, variant in enumerate(experiment.variants):
+            if variant.name != arm.variant:
+                self._check_other_arm(data, variant.name, place)
         answer = "holdout" if arm.is_holdout else arm.variant or "none"
-        return (
-            arm,
-            experiments.applied(data, arm),
-            (Gate("experiment", answer, data.experiment.name),),
-        )
+        gate = Gate("experiment", answer, experiment.name)
+        return arm, experiments.applied(data, arm), (gate,)
+
+    def _check_other_arm(self, data: SendData, name: str, place: int) -> None:
+        """A bad arm is refused for everybody: else the experiment would lose only its people."""
+        path = f"$.data.experiment.variants[{place}]"
+        other = experiments.applied(data, Arm(name, is_holdout=False))
+        template = self._template(other.template, f"{path}.template")
+        for fault in template.faults(facts_of(other), template.channels):
+            raise RefusedError(fault.reason, fault.path.replace("$.data", path, 1), fault.what)
 
     def _offered(self, data: SendData, template: Template) -> tuple[SendData, tuple[Gate, ...]]:
         """The campaign's own offer, else the one that follows the reason, if the text has one."""

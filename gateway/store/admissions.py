@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from gateway.core import facts, gates
 from gateway.core.delivery import Claim, State, first_targets
 from gateway.core.gates import End, Go, Reason, Rules
-from gateway.core.plan import pack
+from gateway.core.plan import Plan, pack
 from gateway.store.claims import ended, known_of, stopped_scopes, suppressed
 from gateway.store.contract import Admission, Admitted, Refusal
 from gateway.store.places import armed_until
@@ -147,11 +147,17 @@ def _first_state(made: _Made, rules: Rules, free: Mapping[str, int], *, now: dat
     if plan.fences:
         return State.ARMED
     needs_more = plan.pool is not None or plan.is_holdout
+    needs_more = needs_more or (plan.is_promotional and _is_sms(answer, plan))
     needs_more = needs_more or (plan.is_promotional and bool(rules.caps))
     if needs_more or not isinstance(answer, Go) or answer.due_at > now:
         return State.QUEUED
     channel = plan.routes[answer.position].channel
     return State.CLAIMED if free.get(channel, 0) > 0 else State.QUEUED
+
+
+def _is_sms(answer: Go | End, plan: Plan) -> bool:
+    """A promotional SMS asks the store whether it is the person's first."""
+    return isinstance(answer, Go) and plan.routes[answer.position].channel == "sms"
 
 
 def _first_row(claim: Claim, state: State) -> Row:

@@ -20,7 +20,7 @@ from gateway.core.policy import Touch, lookback
 from gateway.core.request import SendData
 from gateway.core.wire import decode_stored
 from gateway.store.contract import Claimed, Coupon
-from gateway.store.coupons import reserve
+from gateway.store.coupons import give_back, reserve
 from gateway.store.rows import delivery_row, gates_bytes, standings_for, tell_facts
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 
@@ -135,7 +135,15 @@ def _claim_one(
             return None
         coupon = kept
     data = decode_stored(SendData, one.request)
-    return Claimed(one.claim, data, _closed_devices(one.claim, known), coupon)
+    is_first = yield from _is_first_sms(one.claim)
+    return Claimed(one.claim, data, _closed_devices(one.claim, known), coupon, is_first)
+
+
+def _is_first_sms(claim: Claim) -> Script[bool]:
+    """Whether this is the first promotional SMS that the person gets."""
+    if claim.channel != "sms" or not claim.plan.is_promotional:
+        return False
+    return not (yield Ask("last_delivery_on", [(claim.plan.recipient_id, "sms")]))
 
 
 def _waiting(state: State) -> str:
@@ -218,6 +226,7 @@ def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
     yield Tell("close_deliveries", [row])
     yield Tell("end_sends", [(claim.send_seq, answer.reason.value, gates_bytes(answer.gates))])
     yield from _tell_end(claim, answer, has_failed=has_failed, now=now)
+    yield from give_back(claim.plan, claim.delivery_seq)
 
 
 def _tell_end(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> Script[None]:

@@ -97,6 +97,7 @@ class Claimed:
     data: SendData
     closed: frozenset[int] = frozenset()  # devices that must not be written to
     coupon: Coupon | None = None
+    is_first_sms: bool = False  # it must say how to stop
 
 
 class Claims(Protocol):
@@ -222,7 +223,10 @@ class Engagements(Protocol):
         ...
 
     async def stands(self, delivery_id: str) -> tuple[Plan, str, Mapping[str, bool]] | None:
-        """Plan, channel and, per channel, whether promotional messages still reach the person."""
+        """Plan, channel and, per channel, whether promotional messages still reach the person.
+
+        `campaign` stands beside the channels, for the plan's own.
+        """
         ...
 
 

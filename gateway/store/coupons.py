@@ -24,24 +24,35 @@ FREE, RESERVED, ISSUED = "free", "reserved", "issued"
 
 
 def reserve(claim: Claim, *, now: datetime) -> Script[Coupon | End]:
-    """The code that a claim's message carries: the person's own, or a free one of the pool."""
+    """The code that a claim's message carries: the person's own, or a free one of the pool.
+
+    A person whose code is redeemed has returned; one whose code expired gets no second one.
+    """
     plan = claim.plan
-    mine = yield Ask("coupon_of_person", [(plan.recipient_id, plan.campaign, plan.pool)])
-    expires_at = _expires_at(plan, now)
-    if mine:
+    mine = yield Ask("coupon_of_person", [_owner(plan)])
+    ends = _expires_at(plan, now)
+    if not mine:
+        free = yield Ask("free_coupon", [(plan.pool,)])
+        if not free:
+            return _end(Reason.NO_COUPON, f"pool {plan.pool} is empty")
+        code = free[0][0]
+        row = (plan.campaign, plan.recipient_id, claim.send_seq, claim.position)
+        yield Tell("reserve_coupons", [(code, *row, to_ms_or_none(ends))])
+    else:
         code, state, until, _ = mine[0]
         if state == "redeemed":
             return _end(Reason.CONVERTED, "the coupon is redeemed")
-        kept = expires_at if state == RESERVED else from_ms(until) if until else None
-    else:
-        free = yield Ask("free_coupon", [(plan.pool,)])
-        if not free:
-            return _end(Reason.NO_COUPON, f"pool {plan.pool}")
-        code, kept = free[0][0], expires_at
-        row = (plan.campaign, plan.recipient_id, claim.send_seq, claim.position)
-        yield Tell("reserve_coupons", [(code, *row, to_ms_or_none(kept))])
+        if state != RESERVED:
+            ends = from_ms(until) if until else None
+        if state == "expired" or (ends is not None and ends <= now):
+            return _end(Reason.NO_COUPON, "the person's coupon has expired")
+        yield Tell("extend_coupons", [(code, to_ms_or_none(ends))])
     yield Tell("carry_coupons", [(claim.delivery_seq, code)])
-    return Coupon(code, kept)
+    return Coupon(code, ends)
+
+
+def _owner(plan: Plan) -> Row:
+    return (plan.recipient_id, plan.campaign, plan.pool)
 
 
 def _end(reason: Reason, detail: str) -> End:
@@ -57,10 +68,10 @@ def _expires_at(plan: Plan, now: datetime) -> datetime | None:
 
 
 def issue_of(plan: Plan, send_seq: int, position: int, *, at: datetime) -> Script[None]:
-    """The message was taken: the code is the person's, and that is told once."""
+    """The message was taken, or may have been: the code is the person's; told once."""
     if plan.pool is None:
         return
-    mine = yield Ask("coupon_of_person", [(plan.recipient_id, plan.campaign, plan.pool)])
+    mine = yield Ask("coupon_of_person", [_owner(plan)])
     if not mine or mine[0][1] != RESERVED:
         return
     code, _, until, _ = mine[0]
@@ -69,20 +80,24 @@ def issue_of(plan: Plan, send_seq: int, position: int, *, at: datetime) -> Scrip
     yield from tell_facts([(send_seq, fact)])
 
 
-def give_back(claim: Claim) -> Script[None]:
-    """The message was never taken: its code goes back to the pool."""
-    plan = claim.plan
-    mine = yield Ask("coupon_of_person", [(plan.recipient_id, plan.campaign, plan.pool)])
-    yield Tell("free_coupons", [(code,) for code, state, _, _ in mine if state == RESERVED])
-
-
-def return_bounced(plan: Plan) -> Script[None]:
-    """The message came back: its code is worth nothing any more."""
+def give_back(plan: Plan, delivery_seq: int) -> Script[None]:
+    """A message was never taken: its code goes back to the pool, unless another carries it."""
     if plan.pool is None:
         return
-    mine = yield Ask("coupon_of_person", [(plan.recipient_id, plan.campaign, plan.pool)])
-    rows = [(code, "returned", None, None) for code, state, _, _ in mine if state == ISSUED]
-    yield Tell("move_coupons", rows)
+    mine = yield Ask("coupon_of_person", [_owner(plan)])
+    for code, state, _, _ in mine:
+        if state == RESERVED and not (yield Ask("carriers", [(code, delivery_seq)])):
+            yield Tell("free_coupons", [(code,)])
+
+
+def return_bounced(plan: Plan, delivery_seq: int) -> Script[None]:
+    """The message came back: its code is worth nothing any more, unless another carries it."""
+    if plan.pool is None:
+        return
+    mine = yield Ask("coupon_of_person", [_owner(plan)])
+    for code, state, _, _ in mine:
+        if state == ISSUED and not (yield Ask("carriers", [(code, delivery_seq)])):
+            yield Tell("move_coupons", [(code, "returned", None, None)])
 
 
 def redeem(code: str, *, order_id: str, value: Money | None, now: datetime) -> Script[Redemption]:

@@ -15,7 +15,7 @@ from gateway.core import facts, gates, ids
 from gateway.core.actors import Actor, actor_of
 from gateway.core.delivery import RANK, State
 from gateway.core.facts import EventType, Fact
-from gateway.core.gates import Cause
+from gateway.core.gates import Cause, Standing
 from gateway.core.plan import Plan, unpack
 from gateway.store import coupons
 from gateway.store.claims import plan_fallback
@@ -226,7 +226,7 @@ def _after_move(move: _Move, *, now: datetime) -> Script[None]:
         yield from coupons.issue_of(one.plan, one.send_seq, one.position, at=now)
         yield from plan_fallback(one.plan, one.position, one.seq, now=now)
     if one.state is State.BOUNCED and move.before is not State.BOUNCED:
-        yield from coupons.return_bounced(one.plan)
+        yield from coupons.return_bounced(one.plan, one.seq)
 
 
 def _receipt_fact(one: Known, receipt: Receipt, event: EventType, *, at: datetime) -> Fact:
@@ -307,18 +307,23 @@ def _about(change: Change, one: Known) -> Change:
 def stands(
     delivery_id: str,
 ) -> Script[tuple[Plan, str, Mapping[str, bool]] | None]:
-    """Plan, channel and, per channel, whether promotional messages still reach the person."""
+    """Plan, channel and, per channel, whether promotional messages still reach the person.
+
+    Beside the channels stands `campaign`: whether the plan's own still has a channel left.
+    """
     known = yield from deliveries([delivery_id])
     if delivery_id not in known:
         return None
     one = known[delivery_id]
-    standings = yield from standings_for(gates.subjects(one.plan))
-    reaches = {
-        channel: not any(
-            standing.forbids(channel, is_promotional=True)
-            for subject in gates.subjects(one.plan)
-            for standing in standings.get(subject, ())
-        )
-        for channel in CHANNELS
-    }
+    found = yield from standings_for(gates.subjects(one.plan))
+    standings = [standing for of_subject in found.values() for standing in of_subject]
+    of_campaign = [standing for standing in standings if standing.topic]
+    reaches = {channel: not _forbid(standings, channel, "") for channel in CHANNELS}
+    reaches["campaign"] = not all(
+        _forbid(of_campaign, channel, one.plan.campaign) for channel in CHANNELS
+    )
     return one.plan, one.plan.routes[one.position].channel, reaches
+
+
+def _forbid(standings: Sequence[Standing], channel: str, campaign: str) -> bool:
+    return any(one.forbids(channel, is_promotional=True, campaign=campaign) for one in standings)

@@ -121,8 +121,10 @@ def _after(tried: Tried, verdict: Verdict, *, now: datetime, rules: Rules) -> Sc
             yield from next_delivery(one, answer)
     if verdict.state is State.SENT:
         yield from _after_sent(tried, now=now)
-    elif one.plan.pool is not None and verdict.tries_next and not goes_on:
-        yield from coupons.give_back(one)
+    elif verdict.state is State.UNKNOWN:
+        yield from coupons.issue_of(one.plan, one.send_seq, one.position, at=tried.ended_at)
+    elif verdict.tries_next and not goes_on:
+        yield from coupons.give_back(one.plan, one.delivery_seq)
 
 
 def _after_sent(tried: Tried, *, now: datetime) -> Script[None]:
@@ -167,14 +169,18 @@ def sweep(
     over = yield Ask("doubts_over", [(to_ms(now), limit)])
     rows: list[Row] = []
     told: Told = []
+    gone: list[tuple[Plan, int, int]] = []
     for seq, send_seq, position, attempts, targets, provider, packed in over:
         plan = unpack(packed)
         row, fact = _doubt_end(plan, position, (seq, attempts, targets, provider), now=now)
         rows.append(row)
         if fact is not None:
             told.append((send_seq, fact))
+            gone.append((plan, send_seq, position))
     yield Tell("end_doubts", rows)
     yield from tell_facts(told)
+    for plan, send_seq, position in gone:
+        yield from coupons.issue_of(plan, send_seq, position, at=now)
     return len(lost) + len(over)
 
 

@@ -55,6 +55,7 @@ CREATE INDEX deliveries_due ON deliveries (channel, priority, due_at) WHERE due_
 CREATE INDEX deliveries_expiring ON deliveries (expires_at) WHERE due_at IS NOT NULL AND expires_at IS NOT NULL;
 CREATE INDEX deliveries_waiting ON deliveries (state) WHERE state IN ('held', 'armed');
 CREATE INDEX deliveries_falling_back ON deliveries (fallback_at) WHERE fallback_at IS NOT NULL;
+CREATE INDEX deliveries_carrying ON deliveries (coupon_code) WHERE coupon_code IS NOT NULL;
 CREATE INDEX deliveries_claimed ON deliveries (claimed_until) WHERE claimed_until IS NOT NULL;
 CREATE INDEX deliveries_doubtful ON deliveries (doubt_until) WHERE doubt_until IS NOT NULL;
 

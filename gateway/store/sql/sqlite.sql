@@ -126,9 +126,18 @@ WHERE s.recipient_id = ?1 AND s.is_promotional = 1 AND d.claim_no > 0
   AND (d.sent_at >= ?2 OR d.claimed_until IS NOT NULL OR d.state IN ('in_doubt', 'unknown'));
 
 -- name: coupon_of_person
--- The code that a person has of a campaign and pool.
+-- The code that a person has, or had until it expired, of a campaign and pool.
 SELECT code, state, expires_at, order_id FROM coupons
-WHERE recipient_id = ?1 AND campaign = ?2 AND pool = ?3 AND state IN ('reserved', 'issued', 'redeemed');
+WHERE recipient_id = ?1 AND campaign = ?2 AND pool = ?3 AND state IN ('reserved', 'issued', 'redeemed', 'expired');
+
+-- name: carriers
+-- The other deliveries that carry a code and may have reached, or may yet reach, the person.
+SELECT seq, state FROM deliveries
+WHERE coupon_code = ?1 AND seq <> ?2 AND state IN ('claimed', 'in_doubt', 'unknown', 'sent', 'delivered');
+
+-- name: extend_coupons
+-- A code that is reserved still: its time counts from the newest attempt.
+UPDATE coupons SET expires_at = ?2 WHERE code = ?1 AND state = 'reserved';
 
 -- name: free_coupon
 -- A code that nobody has.

@@ -1,0 +1,1 @@
+"""The contract in machine form, printed from the code by `scripts/contract_pages.py`."""
