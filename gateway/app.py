@@ -42,6 +42,7 @@ from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
 from gateway.flows.desk import Desk
 from gateway.flows.dispatch import Lane, LaneParts
+from gateway.flows.drafts import Drafts
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake, IntakeOptions
 from gateway.flows.places import Places, Watch
@@ -143,6 +144,7 @@ class _Parts:
     world: _World
     metrics: Metrics = field(default_factory=Metrics)
     outbox_bell: Bell = field(default_factory=Bell)
+    drafts: Drafts = field(default_factory=Drafts)
 
 
 def _assemble(parts: _Parts, extra: Extra) -> Gateway:
@@ -218,6 +220,7 @@ def _lanes(
         links=parts.store,
         catalog=parts.catalog,
         tokens=tokens,
+        drafts=parts.drafts,
         stops=stops,
         settler=Settler(
             store=parts.store,
@@ -276,6 +279,8 @@ def _intake(parts: _Parts, lanes: Mapping[str, Lane], changes: Changes) -> Intak
         metrics=parts.metrics,
         atlas=parts.world.atlas,
         offers=parts.world.offers,
+        tokens=tokens_of(parts.settings),
+        drafts=parts.drafts,
     )
     return Intake(
         IntakeOptions(types_of(parts.settings), zones(), CLAIM_FOR),

@@ -186,9 +186,9 @@ class Intake:
 class Lanes:
     """How many calls a lane has open at once: what a crash can leave in doubt."""
 
-    email_concurrency: int = setting(integer(1, 2000), "64", "e-mail calls at once")
+    email_concurrency: int = setting(integer(1, 2000), "256", "e-mail calls at once")
     sms_concurrency: int = setting(integer(1, 2000), "64", "SMS calls at once")
-    push_concurrency: int = setting(integer(1, 2000), "64", "push calls at once")
+    push_concurrency: int = setting(integer(1, 2000), "256", "push calls at once")
 
 
 @dataclass(frozen=True, slots=True)

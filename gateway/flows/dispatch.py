@@ -39,6 +39,7 @@ from gateway.core.request import PushAddress
 from gateway.core.tokens import Tokens
 from gateway.core.variables import facts_of
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.flows.drafts import Drafts
 from gateway.flows.settle import Settler
 from gateway.flows.stops import Stops
 from gateway.flows.wake import Bell
@@ -74,6 +75,7 @@ class LaneParts:
     links: Engagements
     catalog: Catalog
     tokens: Tokens
+    drafts: Drafts
     stops: Stops
     settler: Settler
     clock: Clock
@@ -230,7 +232,9 @@ class Lane:
             )
         finally:
             self._in_flight -= 1
-            self.bell.ring()
+            # One claim for many places costs the store less than one for each.
+            if self._in_flight <= self._options.concurrency // 2:
+                self.bell.ring()
 
     async def _try(self, claimed: Claimed, mark: int) -> Tried:
         claim, clock = claimed.claim, self._parts.clock
@@ -281,8 +285,11 @@ class Lane:
         template = parts.catalog.get(claim.plan.template)
         if template is None:
             raise GatewayError("the template is gone")
-        links = TrackedLinks(parts.tokens, claim.delivery_id)
-        rendered = template.render(claim.channel, facts_of(claimed.data, _coupon(claimed)), links)
+        rendered = parts.drafts.take(claim.delivery_id)
+        if rendered is None or claimed.coupon is not None:
+            links = TrackedLinks(parts.tokens, claim.delivery_id)
+            facts = facts_of(claimed.data, _coupon(claimed))
+            rendered = template.render(claim.channel, facts, links)
         if claimed.is_first_sms:
             rendered = with_opt_out(rendered)
         if rendered.links:

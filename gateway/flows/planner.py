@@ -13,14 +13,17 @@ from gateway.core import experiments, offers
 from gateway.core import plan as plans
 from gateway.core.experiments import Arm
 from gateway.core.gates import Gate
+from gateway.core.links import TrackedLinks
 from gateway.core.offers import OfferTable
-from gateway.core.places import Atlas, place_of
-from gateway.core.plan import Chosen, Route
+from gateway.core.places import Atlas, Place, place_of
+from gateway.core.plan import Chosen, Plan, Route
 from gateway.core.render import Template
 from gateway.core.request import Event, SendData, with_offer
+from gateway.core.tokens import Tokens
 from gateway.core.variables import facts_of
 from gateway.core.wire import encode_data
 from gateway.errors import RefusedError
+from gateway.flows.drafts import Drafts
 from gateway.store.contract import Admission
 from gateway.telemetry import Metrics
 
@@ -37,6 +40,8 @@ class Planner:
         metrics: Metrics,
         atlas: Atlas,
         offers: OfferTable,
+        tokens: Tokens,
+        drafts: Drafts,
     ) -> None:
         self._catalog = catalog
         self._secret = secret
@@ -44,6 +49,8 @@ class Planner:
         self._metrics = metrics
         self._atlas = atlas
         self._offers = offers
+        self._tokens = tokens
+        self._drafts = drafts
 
     def admission(self, event: Event) -> tuple[Admission, SendData]:
         """An admission, and the data that its message is made of. Raises RefusedError."""
@@ -56,22 +63,41 @@ class Planner:
         data, chosen_gates = self._offered(data, template)
         purpose = data.purpose or template.purpose
         allowed = self._allowed(data, template, purpose)
+        routes = self._routes(data, template, allowed)
         chosen = Chosen(
-            routes=self._routes(data, template, allowed),
+            routes=routes,
             template_version=template.version,
             purpose=purpose,
-            place=place_of(
-                self._atlas,
-                timezone=data.recipient.timezone,
-                country=data.recipient.country,
-                phone=data.recipient.phone,
-                region=data.recipient.attributes.get("region"),
-            ),
+            place=self._place(data),
             variant=arm.variant,
             is_holdout=arm.is_holdout,
         )
         plan = plans.plan_of(event, data, chosen, secret=self._secret, now=self._clock.now())
+        self._check(template, plan, data, allowed)
         return Admission(plan, event.digest, encode_data(data), (*gates, *chosen_gates)), data
+
+    def _place(self, data: SendData) -> Place:
+        who = data.recipient
+        return place_of(
+            self._atlas,
+            timezone=who.timezone,
+            country=who.country,
+            phone=who.phone,
+            region=who.attributes.get("region"),
+        )
+
+    def _check(
+        self, template: Template, plan: Plan, data: SendData, allowed: Sequence[str]
+    ) -> None:
+        """Refuse what cannot be rendered; the first channel's text is kept for its attempt."""
+        facts = facts_of(data)
+        first = plan.routes[0].channel if plan.routes and plan.pool is None else None
+        for fault in template.faults(facts, [one for one in allowed if one != first]):
+            raise RefusedError(fault.reason, fault.path, fault.what)
+        if first is not None:
+            delivery_id = plan.delivery_id(0)
+            links = TrackedLinks(self._tokens, delivery_id)
+            self._drafts.keep(delivery_id, template.render(first, facts, links))
 
     def _template(self, name: str, path: str) -> Template:
         template = self._catalog.get(name)
@@ -113,8 +139,6 @@ class Planner:
     def _allowed(self, data: SendData, template: Template, purpose: str) -> list[str]:
         wanted = data.channels or data.recipient.preferred_channels or template.channels
         allowed = [channel for channel in dict.fromkeys(wanted) if template.has(channel)]
-        for fault in template.faults(facts_of(data), allowed):
-            raise RefusedError(fault.reason, fault.path, fault.what)
         if purpose == "promotional" and "email" in allowed and not template.has_unsubscribe:
             what = "the template has no unsubscribe link, which a promotional e-mail needs"
             raise RefusedError("invalid_field", "$.data.purpose", what)

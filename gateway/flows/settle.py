@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 BATCH_MAX = 500
 RETRY_S = 0.5
+GATHER_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,10 @@ class Settler:
     async def run(self) -> None:
         """Settle for ever."""
         while True:
-            await self.flush()
             await self._bell.wait(1.0)
+            if self._waiting:
+                await asyncio.sleep(GATHER_S)
+                await self.flush()
 
     async def flush(self) -> None:
         """Settle all that waits now."""

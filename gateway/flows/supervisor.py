@@ -124,6 +124,7 @@ class Supervisor:
         await asyncio.gather(*(lane.drain(self._left(deadline_s)) for lane in crew.lanes.values()))
         await self._last("settle", crew.settler.flush, deadline_s)
         await self._last("engage", crew.engage.flush, deadline_s)
+        await _ended(flows["relay"])  # two that publish would tell some facts twice
         await self._last("publish", crew.relay.flush, deadline_s)
         for task in flows.values():
             task.cancel()
@@ -183,3 +184,8 @@ class Supervisor:
     def metrics(self) -> bytes:
         """Everything measured, as Prometheus text."""
         return self._metrics.text()
+
+
+async def _ended(flow: asyncio.Task[None]) -> None:
+    flow.cancel()
+    await asyncio.wait([flow])

@@ -44,7 +44,9 @@ def person(recipient_id: str, *, secret: bytes) -> Script[Mapping[str, Any] | No
     return {
         "recipient_id": recipient_id,
         "state": state_of(
-            is_opted_out=any(one.is_revoked and one.subject == key for one in flat),
+            is_opted_out=any(
+                one.is_revoked and not one.topic and one.subject == key for one in flat
+            ),
             has_returned=bool(conversions),
             has_clicked=any(row[4] for row in sends),
             has_open=any(row[5] for row in sends),

@@ -7,7 +7,7 @@ means is in the scripts.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from gateway.store import (
     conversions,
     coupons,
     engagements,
+    erasure,
     people,
     places,
     results,
@@ -237,6 +238,10 @@ class ScriptedStore(ABC):
 
     async def erase(self, recipient_id: str, *, now: datetime) -> Sequence[bytes]:
         return await self._write(people.erase(recipient_id, secret=self._secret, now=now))
+
+    async def erased(self, subjects: Iterable[bytes]) -> frozenset[bytes]:
+        """Those of these subjects that were erased."""
+        return await self._read(erasure.erased(subjects))
 
     async def results(self, campaign: str) -> Mapping[str, Any]:
         return await self._read(results.results(campaign))

@@ -57,7 +57,7 @@ def story(send_id: str) -> Script[Mapping[str, Any] | None]:
         "not_before": plan.not_before,
         "expires_at": plan.expires_at,
         "routes": [{"channel": r.channel, "locale": r.locale} for r in plan.routes],
-        "state": _state_of(ended, deliveries),
+        "state": state_of(ended, deliveries[-1][3] if deliveries else None),
         "gates": [
             {"gate": gate, "answer": answer, "detail": detail or None}
             for gate, answer, detail in _json(gates)
@@ -68,11 +68,11 @@ def story(send_id: str) -> Script[Mapping[str, Any] | None]:
     }
 
 
-def _state_of(ended: str | None, deliveries: list[Row]) -> str:
+def state_of(ended: str | None, newest: str | None) -> str:
     """A send is where its newest delivery is, unless it ended without (another) one."""
-    if not deliveries or (ended and deliveries[-1][3] == "suppressed"):
+    if newest is None or (ended and newest == "suppressed"):
         return "suppressed"
-    return str(deliveries[-1][3])
+    return newest
 
 
 def _delivery(delivery_id: str, row: Row, attempts: list[Row]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from gateway.web.options import WebOptions
 from gateway.web.ports import Standing
-from gateway.web.texts import Texts, texts_for
-from gateway.web.wishes import CHANNELS
+from gateway.web.texts import ChannelText, Texts, texts_for
+from gateway.web.wishes import CAMPAIGN, CHANNELS
 
 _DOCUMENT = """<!doctype html>
 <html lang="{language}" dir="{direction}">
@@ -70,7 +70,7 @@ class Pages:
             parts += [f"<p class=quiet>{escape(words.lead)}</p>", _stop_form(words, standing)]
         else:
             parts.append(f"<p>{escape(words.nothing_on)}</p>")
-        parts.append(_choice_form(words, on))
+        parts.append(_choice_form(words, standing))
         if on:
             parts.append(_stop_all_form(words))
         return self._page(words, title=words.title, main="\n".join(parts))
@@ -79,7 +79,12 @@ class Pages:
         """What is true now."""
         words = texts_for([standing.locale])
         on = _on(standing)
-        facts = "\n".join(_fact(words, channel, on=channel in on) for channel in CHANNELS)
+        facts = "\n".join(
+            [
+                *(_fact(words.channels[channel], on=channel in on) for channel in CHANNELS),
+                *(_fact(words.campaign, on=topic.is_on) for topic in standing.topics if on),
+            ]
+        )
         main = (
             f"<h1>{escape(words.done_title)}</h1>\n<p class=quiet>{escape(words.done_lead)}</p>\n"
             f"<ul class=facts>\n{facts}\n</ul>\n"
@@ -204,20 +209,28 @@ def _stop_form(words: Texts, standing: Standing) -> str:
     )
 
 
-def _choice_form(words: Texts, on: tuple[str, ...]) -> str:
-    rows = "".join(_choice(words, channel, on=channel in on) for channel in CHANNELS)
+def _choice_form(words: Texts, standing: Standing) -> str:
+    on = _on(standing)
+    rows = "".join(_choice(words.channels[one], one, on=one in on) for one in CHANNELS)
+    if on:
+        rows += "".join(_campaign(words, on=topic.is_on) for topic in standing.topics)
     return (
         f'<form method="post">{_OURS}<fieldset><legend>{escape(words.choose)}</legend>{rows}'
         f'</fieldset><button name="save" value="1">{escape(words.save)}</button></form>'
     )
 
 
-def _choice(words: Texts, channel: str, *, on: bool) -> str:
-    text = words.channels[channel]
+def _campaign(words: Texts, *, on: bool) -> str:
+    # Without this field the answer is from a page that had no such box, and says nothing of it.
+    shown = f'<input type="hidden" name="seen" value="{CAMPAIGN}">'
+    return _choice(words.campaign, CAMPAIGN, on=on) + shown
+
+
+def _choice(text: ChannelText, name: str, *, on: bool) -> str:
     # `off` says what the page showed: a yes counts only for what the person saw as a no.
-    seen = "" if on else f'<input type="hidden" name="off" value="{channel}">'
+    seen = "" if on else f'<input type="hidden" name="off" value="{name}">'
     return (
-        f'<label class="choice"><input type="checkbox" name="keep" value="{channel}"'
+        f'<label class="choice"><input type="checkbox" name="keep" value="{name}"'
         f"{' checked' if on else ''}><span>{escape(text.name)}"
         f"<small>{escape(text.on if on else text.off)}</small></span>{seen}</label>"
     )
@@ -230,6 +243,5 @@ def _stop_all_form(words: Texts) -> str:
     )
 
 
-def _fact(words: Texts, channel: str, *, on: bool) -> str:
-    text = words.channels[channel]
+def _fact(text: ChannelText, *, on: bool) -> str:
     return f"<li>{_ON if on else _OFF}<span>{escape(text.on if on else text.off)}</span></li>"

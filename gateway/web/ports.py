@@ -61,14 +61,19 @@ class Engage(Protocol):
         """What the person behind a delivery gets; raises `StoreUnavailable`."""
         ...
 
-    async def refuse(self, delivery_id: str, *, channels: tuple[str, ...], how: Stop) -> bool:
+    async def refuse(
+        self, delivery_id: str, *, channels: tuple[str, ...], how: Stop, topic: str | None = None
+    ) -> bool:
         """Keep a no (`email`, `sms`, `push`, `all`): durable when it returns.
 
-        False when the delivery is not known; raises `StoreUnavailable`.
+        With a `topic` it is about that campaign alone. False when the delivery is not known;
+        raises `StoreUnavailable`.
         """
         ...
 
-    async def allow(self, delivery_id: str, *, channels: tuple[str, ...]) -> bool:
+    async def allow(
+        self, delivery_id: str, *, channels: tuple[str, ...], topic: str | None = None
+    ) -> bool:
         """Keep a yes, the way back from `refuse`; the same answers."""
         ...
 

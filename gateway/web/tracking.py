@@ -99,12 +99,24 @@ class Tracking:
             known = await self.engage.allow(delivery_id, channels=wish.allow)
         if not known:
             raise Problem(404)
+        if wish.campaign is not None:
+            await self._keep_campaign(delivery_id, is_yes=wish.campaign)
+
+    async def _keep_campaign(self, delivery_id: str, *, is_yes: bool) -> None:
+        # The form does not name the campaign: its name may say more of us than people should read.
+        for topic in (await self._standing(delivery_id)).topics:
+            if is_yes:
+                await self.engage.allow(delivery_id, channels=("all",), topic=topic.name)
+            else:
+                await self.engage.refuse(
+                    delivery_id, channels=("all",), how="preferences", topic=topic.name
+                )
 
     async def _now(self, request: web.Request, wish: Wish, delivery_id: str) -> web.Response:
         try:
             standing = await self._standing(delivery_id)
         except StoreUnavailable:
-            if not (wish.stop or wish.allow):
+            if not wish.says_something:
                 raise
             # The wish is durable: an apology would be untrue.
             return self.pages.noted(wished(request))

@@ -13,17 +13,27 @@ from urllib.parse import parse_qs
 from gateway.web.ports import Stop
 
 CHANNELS = ("email", "sms", "push")
+CAMPAIGN = "campaign"
 FORM_TYPE = "application/x-www-form-urlencoded"
 FIELDS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Channels to stop and channels to allow again, and how the person said so."""
+    """Channels to stop and channels to allow again, and how the person said so.
+
+    `campaign` is a word about the campaign of the message alone: False a no, True a yes.
+    """
 
     how: Stop
     stop: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    campaign: bool | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to keep."""
+        return bool(self.stop or self.allow) or self.campaign is not None
 
 
 ONE_CLICK = Wish(how="one_click", stop=("email",))
@@ -35,7 +45,7 @@ def read_wish(body: bytes, *, content_type: str) -> Wish:
     if "List-Unsubscribe" in fields or fields.get("page") != ["preferences"]:
         return ONE_CLICK
     if "save" in fields:
-        return _choice(keep=set(fields.get("keep", ())), off=set(fields.get("off", ())))
+        return _choice(**{name: set(fields.get(name, ())) for name in ("keep", "off", "seen")})
     known = (*CHANNELS, "all")
     return Wish(
         how="preferences",
@@ -44,14 +54,19 @@ def read_wish(body: bytes, *, content_type: str) -> Wish:
     )
 
 
-def _choice(*, keep: set[str], off: set[str]) -> Wish:
+def _choice(*, keep: set[str], off: set[str], seen: set[str]) -> Wish:
     # Only what the person changed: a box that was off and stays off is no new no, and a box
     # that was on and stays on is no yes (they may have said no elsewhere in the meantime).
     return Wish(
         how="preferences",
         stop=tuple(channel for channel in CHANNELS if channel not in keep | off),
         allow=tuple(channel for channel in CHANNELS if channel in keep & off),
+        campaign=_changed(CAMPAIGN, keep=keep, off=off) if CAMPAIGN in seen else None,
     )
+
+
+def _changed(box: str, *, keep: set[str], off: set[str]) -> bool | None:
+    return None if (box in keep) != (box in off) else box in keep
 
 
 def _fields(body: bytes) -> dict[str, list[str]]:

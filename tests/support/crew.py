@@ -27,6 +27,7 @@ from gateway.core.wire import SENDS
 from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
 from gateway.flows.dispatch import Lane, LaneOptions, LaneParts
+from gateway.flows.drafts import Drafts
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake, IntakeOptions
 from gateway.flows.places import Places
@@ -238,12 +239,14 @@ class World:
     def _flows(self, store: SqliteStore, source: Any, wire: Wire) -> tuple[Process, Any]:
         clock, metrics, bell, stops = self.clock, Metrics(), Bell(), Stops(self.clock)
         wired: Any = Wired("store", store, wire)
+        tokens, drafts = Tokens(["a-secret-for-tests"], URL), Drafts()
         settler = Settler(store=wired, clock=clock, metrics=metrics, outbox_bell=bell)
         shared = LaneParts(
             store=wired,
             links=wired,
             catalog=self._catalog,
-            tokens=Tokens(["a-secret-for-tests"], URL),
+            tokens=tokens,
+            drafts=drafts,
             stops=stops,
             settler=settler,
             clock=clock,
@@ -263,6 +266,8 @@ class World:
             metrics=metrics,
             atlas=load_atlas(),
             offers=load_offers(),
+            tokens=tokens,
+            drafts=drafts,
         )
         changes = Changes(
             **common,

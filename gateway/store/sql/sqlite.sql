@@ -496,3 +496,67 @@ WHERE s.campaign = ?1;
 -- name: mark_unsubscribed
 -- A message that its person answered with a no.
 UPDATE deliveries SET unsubscribed_at = coalesce(unsubscribed_at, ?2) WHERE seq = ?1;
+
+-- name: campaigns_newest
+-- Campaigns with the number of their newest send, newest first: one step of the index for each.
+WITH RECURSIVE names(campaign) AS (
+  SELECT min(campaign) FROM sends
+  UNION ALL
+  SELECT (SELECT min(s.campaign) FROM sends s WHERE s.campaign > names.campaign) FROM names
+  WHERE names.campaign IS NOT NULL
+)
+SELECT campaign, (SELECT max(s.seq) FROM sends s WHERE s.campaign = names.campaign) AS newest
+FROM names WHERE campaign IS NOT NULL ORDER BY newest DESC LIMIT ?1;
+
+-- name: attempts_newest
+-- What became of the newest ?1 attempts, by outcome.
+SELECT outcome, count(*)
+FROM (SELECT outcome FROM attempts ORDER BY delivery_seq DESC, claim_no DESC LIMIT ?1) AS newest GROUP BY outcome;
+
+-- name: letters_newest
+-- Dead letters among the newest ?1 facts, newest first, at most ?2.
+SELECT seq, headers, occurred_at FROM facts
+WHERE seq > (SELECT coalesce(max(seq), 0) FROM facts) - ?1 AND topic = 'dlq' ORDER BY seq DESC LIMIT ?2;
+
+-- name: listed_newest
+-- Sends before number ?1 with their newest delivery, newest first.
+SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, d.reason, d.due_at
+FROM sends s LEFT JOIN deliveries d
+  ON d.send_seq = s.seq AND d.position = (SELECT max(p.position) FROM deliveries p WHERE p.send_seq = s.seq)
+WHERE s.seq < ?1 ORDER BY s.seq DESC LIMIT ?2;
+
+-- name: listed_of_person
+-- A person's sends before number ?2 with their newest delivery, newest first.
+SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, d.reason, d.due_at
+FROM sends s LEFT JOIN deliveries d
+  ON d.send_seq = s.seq AND d.position = (SELECT max(p.position) FROM deliveries p WHERE p.send_seq = s.seq)
+WHERE s.recipient_id = ?1 AND s.seq < ?2 ORDER BY s.seq DESC LIMIT ?3;
+
+-- name: listed_of_campaign
+-- A campaign's sends before number ?2 that came as far as ?4, with their newest delivery, newest first.
+SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, d.reason, d.due_at
+FROM sends s LEFT JOIN deliveries d
+  ON d.send_seq = s.seq AND d.position = (SELECT max(p.position) FROM deliveries p WHERE p.send_seq = s.seq)
+WHERE s.campaign = ?1 AND s.seq < ?2 AND CASE ?4
+    WHEN 'sent' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.sent_at IS NOT NULL)
+    WHEN 'delivered' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.delivered_at IS NOT NULL)
+    WHEN 'opened' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.opened_at IS NOT NULL)
+    WHEN 'clicked' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.clicked_at IS NOT NULL)
+    WHEN 'unsubscribed' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.unsubscribed_at IS NOT NULL)
+    WHEN 'returned' THEN EXISTS (SELECT 1 FROM conversions c WHERE c.send_seq = s.seq)
+    ELSE 1 END = 1
+ORDER BY s.seq DESC LIMIT ?3;
+
+-- name: listed_open
+-- Open deliveries of channel ?1 in state ?2, longest due first, with their sends.
+SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, d.reason, d.due_at
+FROM deliveries d JOIN sends s ON s.seq = d.send_seq
+WHERE d.channel = ?1 AND d.state = ?2 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL)
+ORDER BY d.due_at, d.seq LIMIT ?3;
+
+-- name: listed_by_outcome
+-- Deliveries with outcome ?1 among the newest ?2 attempts, newest first, with their sends.
+SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, newest.reason, d.due_at
+FROM (SELECT delivery_seq, claim_no, outcome, reason FROM attempts ORDER BY delivery_seq DESC, claim_no DESC LIMIT ?2) AS newest
+JOIN deliveries d ON d.seq = newest.delivery_seq JOIN sends s ON s.seq = d.send_seq
+WHERE newest.outcome = ?1 ORDER BY newest.delivery_seq DESC, newest.claim_no DESC LIMIT ?3;

@@ -14,6 +14,7 @@ from yarl import URL
 from channels.contract import BadReceiptError, BadSignatureError, Reading, WebhookRequest
 from gateway.clock import ManualClock
 from gateway.errors import StoreUnavailable, TokenError
+from gateway.flows.contract import Topic
 from gateway.store.contract import Redemption, Switch
 from gateway.web.options import WebOptions
 from gateway.web.ports import Ports, Report, Seen, ShortLink, Standing, Taken
@@ -140,23 +141,35 @@ class FakeEngage:
         self._answer()
         return self.state if self.known else None
 
-    async def refuse(self, delivery_id: str, *, channels: tuple[str, ...], how: str) -> bool:
-        return self._change("refuse", (delivery_id, channels, how), to=False)
+    async def refuse(
+        self, delivery_id: str, *, channels: tuple[str, ...], how: str, topic: str | None = None
+    ) -> bool:
+        said = (
+            (delivery_id, channels, how) if topic is None else (delivery_id, channels, how, topic)
+        )
+        return self._change("refuse", said, to=False, topic=topic)
 
-    async def allow(self, delivery_id: str, *, channels: tuple[str, ...]) -> bool:
-        return self._change("allow", (delivery_id, channels), to=True)
+    async def allow(
+        self, delivery_id: str, *, channels: tuple[str, ...], topic: str | None = None
+    ) -> bool:
+        said = (delivery_id, channels) if topic is None else (delivery_id, channels, topic)
+        return self._change("allow", said, to=True, topic=topic)
 
     async def receive(self, reading: Reading) -> None:
         self._answer()
         self.readings.append(reading)
 
-    def _change(self, verb: str, said: tuple[Any, ...], *, to: bool) -> bool:
+    def _change(self, verb: str, said: tuple[Any, ...], *, to: bool, topic: str | None) -> bool:
         self._answer()
         if not self.known:
             return False
         self.kept.append((verb, *said))
-        channels = ("email", "sms", "push") if "all" in said[1] else said[1]
-        self.state = replace(self.state, **dict.fromkeys(channels, to))
+        if topic is not None:
+            topics = tuple(Topic(one.name, is_on=to) for one in self.state.topics)
+            self.state = replace(self.state, topics=topics)
+        else:
+            channels = ("email", "sms", "push") if "all" in said[1] else said[1]
+            self.state = replace(self.state, **dict.fromkeys(channels, to))
         self.down = self.down_after_refuse
         return True
 
