@@ -16,6 +16,7 @@ from channels.fcm import FcmChannel, FcmOptions
 from channels.http import Transport
 from channels.sandbox import SandboxChannel, SandboxOptions
 from channels.sendgrid import SendGridChannel, SendGridOptions
+from channels.smtp import SmtpChannel, SmtpOptions
 from channels.twilio import TwilioChannel, TwilioOptions
 
 
@@ -63,6 +64,7 @@ class Registry:
 REGISTRY = Registry(
     (
         Provider("sendgrid", Kind.EMAIL, SendGridOptions, SendGridChannel),
+        Provider("smtp", Kind.EMAIL, SmtpOptions, SmtpChannel),
         Provider("twilio", Kind.SMS, TwilioOptions, TwilioChannel),
         Provider("fcm", Kind.PUSH, FcmOptions, FcmChannel),
         Provider("sandbox", Kind.EMAIL, SandboxOptions, SandboxChannel),

@@ -12,6 +12,7 @@ from channels.http import Transport
 from channels.registry import REGISTRY
 from channels.sandbox import SandboxChannel, SandboxOptions
 from channels.sendgrid import SendGridOptions, SendGridWebhook
+from channels.smtp import SmtpOptions
 from channels.twilio import TwilioInboundWebhook, TwilioOptions, TwilioStatusWebhook
 from gateway.clock import Clock
 from gateway.errors import SettingsError
@@ -65,6 +66,8 @@ def _options(
                 webhook_public_key=settings.sendgrid.webhook_public_key,
                 timeout_s=settings.sendgrid.timeout_s,
             )
+        case "smtp":
+            return _smtp(settings)
         case "twilio":
             return TwilioOptions(
                 account_sid=settings.twilio.account_sid,
@@ -83,6 +86,22 @@ def _options(
             )
         case _:
             return SandboxOptions(kind, on_accepted)
+
+
+def _smtp(settings: Settings) -> SmtpOptions:
+    relay = settings.smtp.url
+    if relay is None:
+        raise SettingsError("WINBACK_SMTP__URL: is missing")
+    return SmtpOptions(
+        host=relay.host,
+        port=relay.port,
+        username=relay.username,
+        password=relay.password.reveal(),
+        tls=relay.tls,
+        from_address=settings.email.from_address,
+        from_name=settings.email.from_name or settings.brand.name,
+        timeout_s=settings.smtp.timeout_s,
+    )
 
 
 def _credentials(settings: Settings) -> Mapping[str, object]:

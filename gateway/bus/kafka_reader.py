@@ -52,6 +52,7 @@ class TopicLook:
         """
         left = {place for place, end in self._ends.items() if self._begins[place] < end}
         self._consumer.pause(*(self._ends.keys() - left))
+        self._consumer.resume(*left)
         for place in left:
             self._consumer.seek(place, self._begins[place])
         while left:
@@ -66,6 +67,7 @@ class TopicLook:
         place = next((one for one in self._ends if one.partition == partition), None)
         if place is None or not self._begins[place] <= offset < self._ends[place]:
             return None
+        self._consumer.resume(place)
         self._consumer.seek(place, offset)
         (found, *_) = await self._some({place}, records_max=1) or (None,)
         return found if found is not None and found.offset == offset else None

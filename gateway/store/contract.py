@@ -15,6 +15,7 @@ from channels.contract import Receipt
 from gateway.bus.contract import Headers, Outgoing
 from gateway.core.delivery import Claim, Tried
 from gateway.core.gates import Cause, Gate
+from gateway.core.listing import Listed, Wanted
 from gateway.core.plan import Plan
 from gateway.core.request import ConversionData, Money, SendData
 
@@ -340,6 +341,16 @@ class Business(Protocol):
         ...
 
     async def results(self, campaign: str) -> Mapping[str, Any]: ...
+
+    async def newest_campaigns(self, limit: int) -> Sequence[str]: ...
+
+    async def newest_outcomes(self) -> Mapping[str, int]: ...
+
+    async def newest_letters(self, limit: int) -> Sequence[Mapping[str, Any]]: ...
+
+    async def unpublished(self, limit: int) -> Sequence[Mapping[str, Any]]: ...
+
+    async def listed(self, wanted: Wanted, *, limit: int) -> Sequence[Listed]: ...
 
 
 class Store(Admissions, Claims, Outbox, Engagements, Upkeep, Business, Protocol):

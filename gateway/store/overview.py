@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.listing import Listed, Wanted
 from gateway.core.plan import unpack
-from gateway.store.contract import Listed, Wanted
 from gateway.store.script import Ask, Row, Script, from_ms
 from gateway.store.upkeep import published_mark, state_of
 
@@ -72,7 +72,8 @@ def listed(wanted: Wanted, *, limit: int) -> Script[Sequence[Listed]]:
         row: Row = (wanted.recipient_id, wanted.before, limit)
         found = yield Ask("listed_of_person", [row])
     elif wanted.campaign:
-        row = (wanted.campaign, wanted.before, limit, wanted.stage)
+        held = None if wanted.is_holdout is None else int(wanted.is_holdout)
+        row = (wanted.campaign, wanted.before, limit, wanted.stage, held)
         found = yield Ask("listed_of_campaign", [row])
     elif wanted.outcome:
         found = yield Ask("listed_by_outcome", [(wanted.outcome, ATTEMPTS_MAX, limit)])

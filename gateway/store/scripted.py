@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from channels.contract import Receipt
 from gateway.core.delivery import Claim, Tried
 from gateway.core.gates import Rules
+from gateway.core.listing import Listed, Wanted
 from gateway.core.plan import Plan
 from gateway.core.request import ConversionData, Money
 from gateway.store import (
@@ -24,6 +25,7 @@ from gateway.store import (
     coupons,
     engagements,
     erasure,
+    overview,
     people,
     places,
     results,
@@ -245,6 +247,21 @@ class ScriptedStore(ABC):
 
     async def results(self, campaign: str) -> Mapping[str, Any]:
         return await self._read(results.results(campaign))
+
+    async def newest_campaigns(self, limit: int) -> Sequence[str]:
+        return await self._read(overview.campaigns(limit))
+
+    async def newest_outcomes(self) -> Mapping[str, int]:
+        return await self._read(overview.outcomes())
+
+    async def newest_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return await self._read(overview.letters(limit))
+
+    async def unpublished(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return await self._read(overview.unpublished(limit))
+
+    async def listed(self, wanted: Wanted, *, limit: int) -> Sequence[Listed]:
+        return await self._read(overview.listed(wanted, limit=limit))
 
 
 # --- small scripts --------------------------------------------------------------------------

@@ -534,10 +534,11 @@ WHERE s.recipient_id = ?1 AND s.seq < ?2 ORDER BY s.seq DESC LIMIT ?3;
 
 -- name: listed_of_campaign
 -- A campaign's sends before number ?2 that came as far as ?4, with their newest delivery, newest first.
+-- ?5 tells of which people: 1 the held out, 0 the others, NULL all.
 SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, d.reason, d.due_at
 FROM sends s LEFT JOIN deliveries d
   ON d.send_seq = s.seq AND d.position = (SELECT max(p.position) FROM deliveries p WHERE p.send_seq = s.seq)
-WHERE s.campaign = ?1 AND s.seq < ?2 AND CASE ?4
+WHERE s.campaign = ?1 AND s.seq < ?2 AND (?5 IS NULL OR (coalesce(s.ended, '') = 'held_out') = ?5) AND CASE ?4
     WHEN 'sent' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.sent_at IS NOT NULL)
     WHEN 'delivered' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.delivered_at IS NOT NULL)
     WHEN 'opened' THEN EXISTS (SELECT 1 FROM deliveries f WHERE f.send_seq = s.seq AND f.opened_at IS NOT NULL)
@@ -550,8 +551,10 @@ ORDER BY s.seq DESC LIMIT ?3;
 -- name: listed_open
 -- Open deliveries of channel ?1 in state ?2, longest due first, with their sends.
 SELECT s.seq, s.plan, s.ended, s.accepted_at, d.channel, d.state, d.reason, d.due_at
-FROM deliveries d JOIN sends s ON s.seq = d.send_seq
-WHERE d.channel = ?1 AND d.state = ?2 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL)
+FROM (SELECT seq FROM deliveries WHERE channel = ?1 AND due_at IS NOT NULL AND state = ?2
+      UNION SELECT seq FROM deliveries WHERE claimed_until IS NOT NULL AND channel = ?1 AND state = ?2
+      UNION SELECT seq FROM deliveries WHERE doubt_until IS NOT NULL AND channel = ?1 AND state = ?2) AS waiting
+JOIN deliveries d ON d.seq = waiting.seq JOIN sends s ON s.seq = d.send_seq
 ORDER BY d.due_at, d.seq LIMIT ?3;
 
 -- name: listed_by_outcome
