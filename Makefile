@@ -42,6 +42,7 @@ fmt: setup ## put code in shape, and print what is printed from code
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
 	@$(BIN)/python scripts/configuration_page.py
+	@$(BIN)/python scripts/contract_pages.py
 
 bench: setup ## measure
 	@$(BIN)/python -m bench

@@ -20,7 +20,8 @@ from channels.contract import EmailContent
 
 LINE_OCTETS_MAX = 998
 ADDRESS_CHARACTERS_MAX = 254
-PLAIN_CHARACTERS_MAX = 65  # longer texts are folded, which only encoded words survive unchanged
+SUBJECT_CHARACTERS_MAX = 65  # longer ones are folded, which only encoded words survive unchanged
+NAME_CHARACTERS_MAX = 256  # a quoted name is not folded: some readers put spaces between words
 HEADERS_ALLOWED = frozenset(
     {
         "auto-submitted",
@@ -125,7 +126,7 @@ def _subject(text: str) -> str:
     if not text:
         raise MimeError("subject is empty")
     _check("subject", text)
-    return f"Subject: {text if _is_plain(text) else _encoded(text)}"
+    return f"Subject: {text if _is_plain(text, SUBJECT_CHARACTERS_MAX) else _encoded(text)}"
 
 
 def _mailbox(header: str, mailbox: Mailbox) -> str:
@@ -133,7 +134,7 @@ def _mailbox(header: str, mailbox: Mailbox) -> str:
     if not name:
         return f"{header}: {mailbox.address}"
     _check(f"the name in {header}", name)
-    if not _is_plain(name):
+    if not _is_plain(name, NAME_CHARACTERS_MAX):
         return f"{header}: {_encoded(name)}\r\n <{mailbox.address}>"
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'{header}: "{quoted}" <{mailbox.address}>'
@@ -159,9 +160,9 @@ def _check(name: str, value: str) -> None:
         raise MimeError(fault)
 
 
-def _is_plain(text: str) -> bool:
+def _is_plain(text: str, characters_max: int) -> bool:
     # Spaces at the ends would be lost, and `=?` would be read as the start of an encoded word.
-    short = len(text) <= PLAIN_CHARACTERS_MAX and text.isascii()
+    short = len(text) <= characters_max and text.isascii()
     return short and text == text.strip() and "=?" not in text
 
 
@@ -202,7 +203,7 @@ def _body(content: EmailContent) -> bytes:
 
 def _part(kind: str, text: str) -> bytes:
     try:
-        data = re.sub("\r\n?", "\n", text).encode()
+        data = text.replace("\r\n", "\n").replace("\r", "\n").encode()
     except UnicodeEncodeError as fault:
         raise MimeError("a text of the message cannot be written as UTF-8") from fault
     # Quoted-printable is smaller and readable until about a sixth of the text is not ASCII.

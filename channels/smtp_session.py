@@ -57,7 +57,7 @@ class Session(asyncio.BufferedProtocol):
     def __init__(self, features: frozenset[str] = frozenset()) -> None:
         self._pipelines = "pipelining" in features
         self._tells_size = "size" in features
-        self._buffer = bytearray(4096)
+        self._buffer = memoryview(bytearray(4096))
         self._unread = bytearray()
         self._texts: list[str] = []
         self._replies: deque[Reply] = deque()
@@ -213,11 +213,12 @@ class Session(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's name
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
+        # Under TLS asyncio reads into slices of this: a slice of a bytearray would be a copy.
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._unread += memoryview(self._buffer)[:nbytes]
+        self._unread += self._buffer[:nbytes]
         *lines, rest = self._unread.split(b"\n")
         self._unread = rest
         for line in lines:

@@ -6,7 +6,6 @@ Exit codes: 0 done, 2 bad usage or settings (one line that names the variable), 
 from __future__ import annotations
 
 import asyncio
-import sys
 import webbrowser
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -14,11 +13,9 @@ from tempfile import NamedTemporaryFile
 import click
 
 from gateway import __version__, app_parts, app_run, config, demo, preview
-from gateway.errors import GatewayError, SettingsError, StoreBehind, StoreInUse, TemplateError
+from gateway.commands import COMMANDS
+from gateway.commands_end import told_in_a_line
 from gateway.telemetry import log_to_stderr
-
-USAGE, FAULT = 2, 70
-BLAMELESS = (SettingsError, TemplateError, StoreBehind, StoreInUse)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,21 +78,14 @@ def demo_command(*, once: bool) -> None:
     asyncio.run(demo.show(settings, is_once=once))
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 def main() -> None:
     """The entry point; turns our errors into lines and exit codes."""
-    try:
+    with told_in_a_line():
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(USAGE)
-    except BLAMELESS as error:
-        click.echo(str(error), err=True)
-        sys.exit(USAGE)
-    except GatewayError as error:
-        click.echo(f"fault: {error}", err=True)
-        sys.exit(FAULT)
 
 
 if __name__ == "__main__":

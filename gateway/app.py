@@ -45,6 +45,7 @@ from gateway.flows.dispatch import Lane, LaneParts
 from gateway.flows.drafts import Drafts
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake, IntakeOptions
+from gateway.flows.overview import Overview
 from gateway.flows.places import Places, Watch
 from gateway.flows.planner import Planner
 from gateway.flows.relay import Relay
@@ -176,6 +177,7 @@ def _assemble(parts: _Parts, extra: Extra) -> Gateway:
         stories=store,
         consent=engage,
         desk=desk,
+        overview=Overview(store=store, clock=clock),
         health=supervisor,
         tokens=tokens,
         clock=clock,

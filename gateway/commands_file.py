@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.core import ids, wire
-from gateway.core.request import CancelData, Event, SendData
+from gateway.core.request import Event, SendData
 from gateway.core.wire_http import FaultsError, decode_http
 
 
@@ -92,12 +92,11 @@ def _join(place: str, path: str) -> str:
 
 
 def _ready(value: bytes, event: Event) -> Ready:
-    match event.data:
-        case SendData() as data:
-            person, send_id = data.recipient.id, ids.send_id(event.source, event.id)
-        case CancelData() as data:
-            person, send_id = data.recipient_id or "", None
-        case _:
-            person, send_id = event.data.recipient_id or "", None
+    data, send_id = event.data, None
+    if isinstance(data, SendData):
+        person: str | None = data.recipient.id
+        send_id = ids.send_id(event.source, event.id)
+    else:
+        person = data.recipient_id
     key = person.encode() if person else None
     return Ready(value, key, event.type, event.source, event.id, send_id)

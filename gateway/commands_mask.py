@@ -93,7 +93,7 @@ def _masked(value: Any, path: str, depth: int) -> Any:
     match value:
         case dict():
             return {
-                _name(name): _masked(inner, f"{path}.{name}" if path else name, depth + 1)
+                _name(name): _masked(inner, _below(path, name), depth + 1)
                 for name, inner in value.items()
             }
         case list():
@@ -140,6 +140,12 @@ def scrubbed(text: str) -> str:
     """A line of our own about an event, without the addresses that it may repeat."""
     text = _PHONE.sub("<number>", _ADDRESS.sub("<address>", text))
     return _CONTROL.sub("�", text)
+
+
+def _below(path: str, name: str) -> str:
+    # A name with a dot in it must not pass for the path of another field.
+    step = name if _NAME.fullmatch(name) else "?"
+    return f"{path}.{step}" if path else step
 
 
 def _name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -52,9 +52,22 @@ def read(struct: type[S], body: bytes) -> S:
         is_malformed = error.reason == "not_json"
         raise EventsRefused([(error.path, error.what)], malformed=is_malformed) from error
     try:
-        return msgspec.convert(found, struct)
+        wanted = msgspec.convert(_with_integers(found), struct)
     except msgspec.ValidationError as error:
         raise EventsRefused([_fault(str(error))]) from error
+    unfit = json_values.first_unfit(found, "$")
+    if unfit is not None:
+        raise EventsRefused([unfit])
+    return wanted
+
+
+def _with_integers(value: Any) -> Any:
+    """The value with `100.0` as 100: one number in JSON, and many a writer has only doubles."""
+    if isinstance(value, dict):
+        return {name: _with_integers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _fault(text: str) -> tuple[str, str]:

@@ -199,9 +199,12 @@ def _shut(
 
 
 def _proven(plan: Plan, route: Route, known: Known) -> bool:
-    # A yes to one campaign is no proof for a whole channel.
+    # A yes to one campaign is no proof for a whole channel, nor is a START that undoes a STOP.
     return any(
-        not standing.is_revoked and not standing.topic and standing.channel == route.channel
+        standing.cause is Cause.CONSENT
+        and not standing.is_revoked
+        and not standing.topic
+        and standing.channel == route.channel
         for subject in (plan.person, *route.subjects)
         for standing in known.standings.get(subject, ())
     )

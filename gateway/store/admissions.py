@@ -52,7 +52,9 @@ def admit(
             if f"channel:{channel}" not in stopped
         }
     )
-    claims = yield from _make_sends(fresh, rules, room=free, claim_for=claim_for, now=now)
+    claims = yield from _make_sends(
+        fresh, rules, stopped=stopped, room=free, claim_for=claim_for, now=now
+    )
     return [
         replace(answer, claim=claims.get(answer.send_id)) if answer.status == "accepted" else answer
         for answer in answers
@@ -89,6 +91,7 @@ def _make_sends(
     fresh: Sequence[Admission],
     rules: Rules,
     *,
+    stopped: set[str],
     room: Mapping[str, int],
     claim_for: timedelta,
     now: datetime,
@@ -104,6 +107,8 @@ def _make_sends(
     for one, (seq,) in zip(sorted(going, key=_priority), numbers, strict=True):
         claim = _claim(one, seq, claim_for=claim_for, now=now)
         state = _first_state(one, rules, free, now=now)
+        if state is State.CLAIMED and f"campaign:{claim.plan.campaign}" in stopped:
+            state = State.QUEUED
         if state is State.CLAIMED:
             free[claim.channel] -= 1
             claims[one.one.plan.send_id] = claim

@@ -19,7 +19,7 @@ from gateway.core.gates import Cause
 from gateway.core.plan import unpack
 from gateway.store.rows import standings_for
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
-from gateway.store.upkeep import story
+from gateway.store.upkeep import published_mark, story
 
 CHANNELS = ("email", "sms", "push")
 _decode = msgspec.json.decode
@@ -113,12 +113,15 @@ def erase(recipient_id: str, *, secret: bytes, now: datetime) -> Script[Sequence
     ]
     yield Tell("upsert_standings", rows)
     yield Tell("erase_ledger", [(subject,) for subject in subjects])
+    yield Tell("keep_numbers", [(1,)])
     for query in ERASE_BY_SEND:
         yield Tell(query, [(row[0],) for row in sends])
     yield Tell("erase_links", [(f"{row[1]}-%",) for row in sends])
     for query in ERASE_BY_PERSON:
         yield Tell(query, [(recipient_id,)])
     yield Tell("erase_facts_of_key", [(recipient_id.encode(),)])
+    mark = yield from published_mark()
+    yield Tell("erase_letters", [(mark,)])
     return subjects
 
 

@@ -27,6 +27,7 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA busy_timeout = 5000",
     "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # what was erased is not left in free pages
     "PRAGMA cache_size = -16000",
     "PRAGMA temp_store = MEMORY",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from gateway.web.ports import EventsConflict, EventsRefused, Fault
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SERVER_NAME = "winback"
+NAME_CHARS_MAX = 128
 PROBLEM_TYPE = "application/problem+json"
 JSON_TYPES = frozenset(
     {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
@@ -82,9 +84,16 @@ def json_answer(value: Any, *, status: int = 200) -> web.Response:
     """The value as JSON."""
     return web.Response(
         status=status,
-        body=json.dumps(value, ensure_ascii=False, default=str).encode(),
+        body=json.dumps(value, ensure_ascii=False, default=_as_text).encode(),
         content_type="application/json",
     )
+
+
+def _as_text(value: object) -> str:
+    """RFC 3339 for instants, as in the events; `str` of one has a space where the `T` belongs."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def unavailable(options: WebOptions) -> Problem:
@@ -94,6 +103,17 @@ def unavailable(options: WebOptions) -> Problem:
         "Nothing was kept; please try again.",
         headers={"Retry-After": str(options.retry_after_s)},
     )
+
+
+def name_in(request: web.Request, name: str, *, chars_max: int = NAME_CHARS_MAX) -> str:
+    """A name out of the address; raises `Problem` 404 for one that nothing can have."""
+    found = request.match_info[name]
+    if len(found) > chars_max:
+        raise Problem(404, f"A name has at most {chars_max} characters.")
+    if "\0" in found:
+        # No database column takes it, so nothing has this name.
+        raise Problem(404, "A name has no null character.")
+    return found
 
 
 async def read_body(request: web.Request, options: WebOptions) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from aiohttp import web
 
-from gateway.web.answers import Problem, json_answer, named, read_json_body
+from gateway.web.answers import Problem, json_answer, name_in, named, read_json_body
 from gateway.web.counter import Counter
 from gateway.web.options import WebOptions
 from gateway.web.ports import Consent, Desk, Intake, Stories, Taken
@@ -18,7 +18,6 @@ from gateway.web.ports import Consent, Desk, Intake, Stories, Taken
 SEND_TYPES = frozenset({"winback.send.requested.v1"})
 PRESENCE_TYPES = frozenset({"winback.presence.observed.v1"})
 CONVERSION_TYPES = frozenset({"winback.conversion.observed.v1"})
-NAME_CHARS_MAX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,14 @@ class Api:
 
     async def story(self, request: web.Request) -> web.Response:
         """The decision record of one send."""
-        story = await self.stories.story(request.match_info["send_id"])
+        story = await self.stories.story(name_in(request, "send_id"))
         if story is None:
             raise Problem(404, "No such send.")
         return json_answer(story)
 
     async def change_consent(self, request: web.Request) -> web.Response:
         """Keep a change of consent."""
-        recipient_id = request.match_info["recipient_id"]
-        if len(recipient_id) > NAME_CHARS_MAX:
-            raise Problem(404, "A recipient id has at most 128 characters.")
+        recipient_id = name_in(request, "recipient_id")
         await self.consent.change(recipient_id, await read_json_body(request, self.options))
         return web.Response(status=204)
 

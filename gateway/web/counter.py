@@ -10,11 +10,17 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway.web.answers import Problem, json_answer, named, read_json_body
+from gateway.web.answers import (
+    NAME_CHARS_MAX,
+    Problem,
+    json_answer,
+    name_in,
+    named,
+    read_json_body,
+)
 from gateway.web.options import WebOptions
 from gateway.web.ports import Desk, Switch
 
-NAME_CHARS_MAX = 128
 SCOPE_CHARS_MAX = 256
 REDEEMED = {
     "unknown": (404, "No such code, or it was never issued."),
@@ -119,10 +125,7 @@ class Counter:
 
 
 def _name(request: web.Request, chars_max: int = NAME_CHARS_MAX) -> str:
-    name = request.match_info["name"]
-    if len(name) > chars_max:
-        raise Problem(404, f"A name has at most {chars_max} characters.")
-    return name
+    return name_in(request, "name", chars_max=chars_max)
 
 
 def _switches(found: Sequence[Switch]) -> web.Response:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from channels.contract import Reading, WebhookReader
 from gateway.clock import Clock
+from gateway.core.listing import Page, Wanted
 from gateway.errors import EventsConflict, EventsRefused, Fault
 from gateway.flows.contract import Report, Seen, ShortLink, Standing, Taken
 
@@ -136,6 +137,22 @@ class Desk(Protocol):
     async def results(self, campaign: str) -> Mapping[str, Any]: ...
 
 
+class Overview(Protocol):
+    """What the dashboard asks; every method raises `StoreUnavailable`."""
+
+    async def overview(self) -> Mapping[str, Any]:
+        """All of the first screen, as `gateway.flows.overview.Overview.overview` says."""
+        ...
+
+    async def results(self, campaign: str) -> Mapping[str, Any]: ...
+
+    async def sends(self, wanted: Wanted) -> Page: ...
+
+    async def letters(self) -> Sequence[Mapping[str, Any]]: ...
+
+    async def unpublished(self) -> Sequence[Mapping[str, Any]]: ...
+
+
 class Redemption(Protocol):
     """What came of redeeming a code: `now`, `before`, `by_another`, `over` or `unknown`."""
 
@@ -188,6 +205,7 @@ class Ports:
     stories: Stories
     consent: Consent
     desk: Desk
+    overview: Overview
     health: Health
     tokens: Tokens
     clock: Clock
@@ -203,6 +221,7 @@ __all__ = [
     "Fault",
     "Health",
     "Intake",
+    "Overview",
     "Ports",
     "Redemption",
     "Report",

@@ -18,7 +18,9 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.errors import StoreUnavailable
 from gateway.web.answers import Problem, add_security_headers, problem_answer, unavailable
 from gateway.web.api import Api
-from gateway.web.front import Front
+from gateway.web.board import load_board
+from gateway.web.dashboard import Dashboard
+from gateway.web.door import Door
 from gateway.web.guard import Crowd, Wire
 from gateway.web.health import Draining, Probes
 from gateway.web.keys import Keys
@@ -45,6 +47,7 @@ def build(ports: Ports, options: WebOptions) -> web.Application:
         ],
     )
     app[_DRAINING], app[_OPTIONS] = draining, options
+    door = Door(keys, ports.clock, pages, options)
     app.on_response_prepare.append(add_security_headers)
     app.add_routes(
         [
@@ -52,7 +55,10 @@ def build(ports: Ports, options: WebOptions) -> web.Application:
             *Receipts(ports.engage, ports.webhooks, ports.clock, options).routes(),
             *Api(ports.intake, ports.stories, ports.consent, ports.desk, options).routes(),
             *Probes(ports.health, draining).routes(),
-            *Front(ports.health, draining, keys, ports.clock, pages, options).routes(),
+            *door.routes(),
+            *Dashboard(
+                ports.overview, ports.stories, ports.health, draining, door, load_board()
+            ).routes(),
         ]
     )
     return app

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable, TokenError
-from gateway.web.answers import Problem, read_body
+from gateway.web.answers import Problem, name_in, read_body
 from gateway.web.options import WebOptions
 from gateway.web.pages import Pages
 from gateway.web.ports import Engage, LinkPurpose, Seen, SignedLink, Standing, Tokens
@@ -68,7 +68,7 @@ class Tracking:
 
     async def short(self, request: web.Request) -> web.Response:
         """302 to where a short link leads."""
-        link = await self.engage.short_link(request.match_info["code"])
+        link = await self.engage.short_link(name_in(request, "code"))
         if link is None:
             raise Problem(404)
         if request.method == "GET":

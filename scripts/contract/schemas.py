@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
 from contract.meanings import FIELDS
 from gateway.core import bodies, engagement, fence_features, opening, request, wire_careful
 from gateway.core.actors import Actor
@@ -176,7 +177,7 @@ def _input(kind: str, data: str) -> Schema:
             "type": {"const": kind},
             "source": {"description": "Who published it; a URI-reference", **text},
             "id": {"description": "Unique within the source", **text},
-            "time": {"type": ["string", "null"], "format": "date-time"},
+            "time": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
             "datacontenttype": {"description": "application/json, if anything"},
             "data": ref(data),
         },
@@ -185,9 +186,7 @@ def _input(kind: str, data: str) -> Schema:
 
 
 def _consent_change(whole: Schema) -> Schema:
-    properties = {
-        name: one for name, one in whole["properties"].items() if name != "recipient_id"
-    }
+    properties = {name: one for name, one in whole["properties"].items() if name != "recipient_id"}
     return {
         "description": "Data of winback.consent.changed.v1 about the person of the address",
         "type": "object",
@@ -270,7 +269,9 @@ def _fence() -> Schema:
                 "oneOf": [
                     _geometry("Point", _position()),
                     _geometry("Polygon", _polygon()),
-                    _geometry("MultiPolygon", {"type": "array", "minItems": 1, "items": _polygon()}),
+                    _geometry(
+                        "MultiPolygon", {"type": "array", "minItems": 1, "items": _polygon()}
+                    ),
                 ]
             },
             "properties": _fence_properties(),
@@ -294,12 +295,9 @@ def _polygon() -> Schema:
 
 def _position() -> Schema:
     return {
-        "description": "Longitude, latitude, and an altitude that says nothing",
+        "description": "Longitude (-180 to 180), latitude (-90 to 90), and an altitude that says "
+        "nothing",
         "type": "array",
-        "prefixItems": [
-            {"type": "number", "minimum": -180, "maximum": 180},
-            {"type": "number", "minimum": -90, "maximum": 90},
-        ],
         "items": {"type": "number"},
         "minItems": 2,
         "maxItems": 3,

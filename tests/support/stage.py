@@ -6,6 +6,7 @@ share a broker and never meet.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,17 +30,25 @@ class Topics:
     """The topics of one stage."""
 
     sends: str
+    presence: str
+    conversions: str
+    consent: str
     engagement: str
     dlq: str
 
     def sizes(self) -> dict[str, int]:
         """Each with its number of partitions."""
-        return dict.fromkeys((self.sends, self.engagement, self.dlq), PARTITIONS)
+        return dict.fromkeys(dataclasses.astuple(self), PARTITIONS)
 
 
 def new_topics() -> Topics:
     """Names that no other stage has."""
-    return Topics(unique("sends"), unique("engagement"), unique("dlq"))
+    return Topics(*(unique(field.name) for field in dataclasses.fields(Topics)))
+
+
+def named_topics(topics: Topics) -> dict[str, str]:
+    """The topics by the word that the settings have for them."""
+    return dataclasses.asdict(topics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +89,7 @@ async def stage(
     given = {
         "KAFKA__BOOTSTRAP_SERVERS": bootstrap,
         "KAFKA__GROUP_ID": group,
-        "KAFKA__SENDS_TOPIC": topics.sends,
-        "KAFKA__ENGAGEMENT_TOPIC": topics.engagement,
-        "KAFKA__DLQ_TOPIC": topics.dlq,
+        **{f"KAFKA__{name.upper()}_TOPIC": topic for name, topic in named_topics(topics).items()},
         "STORE__URL": f"sqlite:///{folder / 'store.db'}",
         "TRACKING__SECRETS": "a-signing-secret-for-tests",
         "API__KEYS": KEY,

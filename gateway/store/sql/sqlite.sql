@@ -6,14 +6,16 @@
 SELECT send_id, digest FROM sends WHERE send_id = ?1;
 
 -- name: new_send_seqs
--- The next ?1 numbers for sends.
+-- The next ?1 numbers for sends; those of erased ones are not given again.
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-SELECT (SELECT coalesce(max(seq), 0) FROM sends) + i FROM n;
+SELECT max((SELECT coalesce(max(seq), 0) FROM sends),
+  coalesce((SELECT value FROM meta WHERE name = 'sends_erased'), 0)) + i FROM n;
 
 -- name: new_delivery_seqs
--- The next ?1 numbers for deliveries.
+-- The next ?1 numbers for deliveries; those of erased ones are not given again.
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-SELECT (SELECT coalesce(max(seq), 0) FROM deliveries) + i FROM n;
+SELECT max((SELECT coalesce(max(seq), 0) FROM deliveries),
+  coalesce((SELECT value FROM meta WHERE name = 'deliveries_erased'), 0)) + i FROM n;
 
 -- name: standings
 -- What is known of one subject.
@@ -59,39 +61,43 @@ ORDER BY d.expires_at LIMIT ?2;
 -- Deliveries to a person that have not gone to a provider for good.
 SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
 FROM sends s JOIN deliveries d ON d.send_seq = s.seq
-WHERE s.recipient_id = ?1 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL);
+WHERE s.recipient_id = ?1 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL OR d.fallback_at IS NOT NULL);
 
 -- name: open_of_send
 -- Deliveries of a send that have not gone to a provider for good.
 SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
 FROM sends s JOIN deliveries d ON d.send_seq = s.seq
-WHERE s.send_id = ?1 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL);
+WHERE s.send_id = ?1 AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL OR d.fallback_at IS NOT NULL);
 
 -- name: open_of_campaign
 -- Deliveries of a campaign that have not gone to a provider for good, some at a time.
 SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
 FROM sends s JOIN deliveries d ON d.send_seq = s.seq
-WHERE s.campaign = ?1 AND s.stop IS NULL AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL)
+WHERE s.campaign = ?1 AND s.stop IS NULL AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL OR d.fallback_at IS NOT NULL)
 LIMIT ?2;
 
 -- name: open_on_channel
 -- Deliveries on a channel that have not gone to a provider for good, some at a time.
 SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
 FROM deliveries d JOIN sends s ON s.seq = d.send_seq
-WHERE d.channel = ?1 AND s.stop IS NULL AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL) LIMIT ?2;
+WHERE d.channel = ?1 AND s.stop IS NULL
+  AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL) LIMIT ?2;
 
 -- name: stop_sends
 -- Whatever has not gone to a provider must not go any more, for this reason.
 UPDATE sends SET stop = ?2 WHERE seq = ?1;
 
 -- name: hold_deliveries
--- A switch holds this delivery back, until its request's end at the latest.
-UPDATE deliveries SET state = 'held', due_at = ?2 WHERE seq = ?1;
+-- A switch holds this delivery back, until its request's end at the latest; a push that some
+-- devices have stays sent.
+UPDATE deliveries SET state = CASE state WHEN 'queued' THEN 'held' ELSE state END, due_at = ?2
+WHERE seq = ?1;
 
 -- name: release_held
 -- A switch lets the campaign's deliveries go on.
-UPDATE deliveries SET state = 'queued', due_at = ?2
-WHERE state = 'held' AND send_seq IN (SELECT seq FROM sends WHERE campaign = ?1);
+UPDATE deliveries SET state = CASE state WHEN 'held' THEN 'queued' ELSE state END, due_at = ?2
+WHERE state IN ('held', 'sent', 'delivered') AND due_at IS NOT NULL
+  AND send_seq IN (SELECT seq FROM sends WHERE campaign = ?1);
 
 -- name: requeue_deliveries
 -- A delivery waits for a later moment.
@@ -119,8 +125,11 @@ SELECT send_id FROM cancels WHERE send_id = ?1;
 INSERT INTO cancels (send_id, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
 
 -- name: touches
--- Promotional messages that a person got, or may have got, since then.
-SELECT s.recipient_id, d.channel, coalesce(d.sent_at, d.claimed_until)
+-- Promotional messages that a person got, or may have got, since then. What was given up in doubt
+-- counts from its last attempt, or from its turn where a crash left none.
+SELECT s.recipient_id, d.channel,
+  coalesce(d.sent_at, d.claimed_until, d.doubt_until,
+    (SELECT max(a.ended_at) FROM attempts a WHERE a.delivery_seq = d.seq), d.queued_at)
 FROM sends s JOIN deliveries d ON d.send_seq = s.seq
 WHERE s.recipient_id = ?1 AND s.is_promotional = 1 AND d.claim_no > 0
   AND (d.sent_at >= ?2 OR d.claimed_until IS NOT NULL OR d.state IN ('in_doubt', 'unknown'));
@@ -205,8 +214,9 @@ WHERE s.recipient_id = ?1 AND (d.sent_at IS NOT NULL OR s.ended = 'held_out');
 UPDATE deliveries SET opened_at = coalesce(opened_at, ?2), clicked_at = coalesce(?3, clicked_at) WHERE seq = ?1;
 
 -- name: fall_back_at
--- When the next channel's turn comes, unless the person reacted.
-UPDATE deliveries SET fallback_at = ?2 WHERE seq = ?1;
+-- When the next channel's turn comes, unless the person reacted; never where it has come already.
+UPDATE deliveries SET fallback_at = ?2 WHERE seq = ?1 AND (?2 IS NULL OR NOT EXISTS (
+  SELECT 1 FROM deliveries n WHERE n.send_seq = deliveries.send_seq AND n.position > deliveries.position));
 
 -- name: falling_back
 -- Deliveries whose wait for a reaction is over.
@@ -449,6 +459,17 @@ DELETE FROM deliveries WHERE send_seq = ?1;
 -- name: erase_facts
 -- Facts of a send.
 DELETE FROM facts WHERE send_seq = ?1;
+
+-- name: erase_letters
+-- Published dead letters: they may hold anything about anybody.
+DELETE FROM facts WHERE topic = 'dlq' AND seq <= ?1;
+
+-- name: keep_numbers
+-- Numbers so far, so that what was under way for a person who is erased is never mistaken.
+INSERT INTO meta (name, value)
+SELECT 'sends_erased', coalesce(max(seq), 0) FROM sends WHERE ?1
+UNION ALL SELECT 'deliveries_erased', coalesce(max(seq), 0) FROM deliveries WHERE ?1
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value);
 
 -- name: erase_facts_of_key
 -- Facts about a person, whatever send they belong to.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+from unit.web.fake_overview import FakeOverview
 from yarl import URL
 
 from channels.contract import BadReceiptError, BadSignatureError, Reading, WebhookRequest
@@ -250,6 +251,7 @@ class Site:
     intake: FakeIntake = field(default_factory=FakeIntake)
     records: FakeRecords = field(default_factory=FakeRecords)
     health: FakeHealth = field(default_factory=FakeHealth)
+    overview: FakeOverview = field(default_factory=FakeOverview)
     tokens: FakeTokens = field(default_factory=FakeTokens)
     reader: FakeReader = field(default_factory=FakeReader)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
@@ -263,6 +265,7 @@ class Site:
             stories=self.records,
             consent=self.records,
             desk=Counter(),
+            overview=self.overview,
             health=self.health,
             tokens=self.tokens,
             clock=self.clock,

@@ -23,11 +23,20 @@ def folder(root: Path, files: dict[str, str]) -> Path:
 def test_the_packaged_templates_are_found_and_compile() -> None:
     """Without a path the templates that come with the gateway are loaded, in order."""
     catalog = load_catalog(None, BRAND)
-    assert [template.id for template in catalog] == ["goodbye", "hello", "incentive"]
+    assert [template.id for template in catalog] == [
+        "closing_the_loop",
+        "expiry_reminder",
+        "feedback",
+        "geo_coupon",
+        "goodbye",
+        "hello",
+        "incentive",
+        "loyalty_reminder",
+    ]
     assert catalog.get("hello") is next(t for t in catalog if t.id == "hello")
     assert catalog.get("_layout") is None
     assert "hello" in catalog
-    assert len(catalog) == 3
+    assert len(catalog) == 8
 
 
 def test_a_folder_without_a_frame_gets_the_packaged_one(tmp_path: Path) -> None:
