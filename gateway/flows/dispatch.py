@@ -80,6 +80,7 @@ class LaneParts:
     settler: Settler
     clock: Clock
     metrics: Metrics
+    room_bell: Bell
     draw: Callable[[], float] = random.random
 
 
@@ -247,6 +248,8 @@ class Lane:
             # One claim for many places costs the store less than one for each.
             if self._in_flight <= self._options.concurrency // 2:
                 self.bell.ring()
+            if not self.is_crowded:
+                self._parts.room_bell.ring()
 
     async def _try(self, claimed: Claimed, mark: int) -> Tried:
         claim, clock = claimed.claim, self._parts.clock

@@ -32,7 +32,6 @@ log = structlog.get_logger()
 
 RETRY_S = 0.5
 PACE_S_MAX = 0.1
-PACE_STEP_S = 0.001
 CONFLICT = RefusedError(
     "identity_conflict", "$.id", "this source and id came before with other data"
 )
@@ -70,6 +69,7 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         outbox_bell: Bell,
+        room_bell: Bell,
     ) -> None:
         self._options = options
         self._store = store
@@ -79,6 +79,7 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._outbox_bell = outbox_bell
+        self._room_bell = room_bell
 
     # --- from Kafka -------------------------------------------------------------------------
 
@@ -95,9 +96,8 @@ class Intake:
 
         A lane that stands still holds nobody up for more than that moment: the store has room.
         """
-        until_s = self._clock.monotonic() + PACE_S_MAX
-        while self._is_ahead() and self._clock.monotonic() < until_s:
-            await self._clock.sleep(PACE_STEP_S)
+        if self._is_ahead():
+            await self._room_bell.wait(PACE_S_MAX)
 
     def _is_ahead(self) -> bool:
         return any(lane.is_crowded for lane in self._lanes.values())
