@@ -145,6 +145,7 @@ class _Parts:
     world: _World
     metrics: Metrics = field(default_factory=Metrics)
     outbox_bell: Bell = field(default_factory=Bell)
+    room_bell: Bell = field(default_factory=Bell)
     drafts: Drafts = field(default_factory=Drafts)
 
 
@@ -232,6 +233,7 @@ def _lanes(
         ),
         clock=parts.clock,
         metrics=parts.metrics,
+        room_bell=parts.room_bell,
     )
     return {
         kind.value: Lane(lane_options(parts.settings, kind), providers[kind], shared)
@@ -293,6 +295,7 @@ def _intake(parts: _Parts, lanes: Mapping[str, Lane], changes: Changes) -> Intak
         clock=parts.clock,
         metrics=parts.metrics,
         outbox_bell=parts.outbox_bell,
+        room_bell=parts.room_bell,
     )
 
 

@@ -178,7 +178,7 @@ class Consent:
 class Intake:
     """How much is taken in at once."""
 
-    batch_records: int = setting(integer(1, 5000), "500", "records admitted in one transaction")
+    batch_records: int = setting(integer(1, 5000), "200", "records admitted in one transaction")
     batches_in_flight: int = setting(integer(1, 16), "3", "batches between poll and settlement")
 
 

@@ -80,6 +80,7 @@ class LaneParts:
     settler: Settler
     clock: Clock
     metrics: Metrics
+    room_bell: Bell
     draw: Callable[[], float] = random.random
 
 
@@ -105,6 +106,7 @@ class Lane:
         self._pace = shaping.Pace()
         self._breaker = shaping.Breaker()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._behind = 0
         self._draining = False
         self._shut = False
         self._resting = asyncio.Event()
@@ -132,6 +134,16 @@ class Lane:
     def give_back(self, places: int) -> None:
         """Places that were reserved and not used. Their tokens are spent: a lane errs to slow."""
         self._in_flight -= places
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether deliveries wait for this lane, or more than half of its places are taken."""
+        return self._behind > 0 or self._in_flight > self._options.concurrency // 4
+
+    def expect(self, count: int) -> None:
+        """So many deliveries were admitted for this lane and wait in the store."""
+        self._behind += count
+        self.bell.ring()
 
     @property
     def settler(self) -> Settler:
@@ -180,6 +192,7 @@ class Lane:
             await clock.sleep(STORE_AWAY_S)
             return
         self.give_back(room - len(claimed))
+        self._behind = max(0, self._behind - len(claimed)) if claimed else 0
         for one in claimed:
             self.start(one, mark)
         if not claimed:
@@ -235,6 +248,8 @@ class Lane:
             # One claim for many places costs the store less than one for each.
             if self._in_flight <= self._options.concurrency // 2:
                 self.bell.ring()
+            if not self.is_crowded:
+                self._parts.room_bell.ring()
 
     async def _try(self, claimed: Claimed, mark: int) -> Tried:
         claim, clock = claimed.claim, self._parts.clock

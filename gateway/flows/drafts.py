@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.core.render import Rendered
 
-KEPT_MAX = 2000
+KEPT_MAX = 4000
 
 
 class Drafts:

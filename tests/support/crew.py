@@ -239,6 +239,7 @@ class World:
     def _flows(self, store: SqliteStore, source: Any, wire: Wire) -> tuple[Process, Any]:
         clock, metrics, bell, stops = self.clock, Metrics(), Bell(), Stops(self.clock)
         wired: Any = Wired("store", store, wire)
+        room = Bell()
         tokens, drafts = Tokens(["a-secret-for-tests"], URL), Drafts()
         settler = Settler(store=wired, clock=clock, metrics=metrics, outbox_bell=bell)
         shared = LaneParts(
@@ -251,6 +252,7 @@ class World:
             settler=settler,
             clock=clock,
             metrics=metrics,
+            room_bell=room,
             draw=lambda: 0.5,
         )
         lanes = {name: self._lane(name, shared, wire) for name in self.channels}
@@ -284,6 +286,7 @@ class World:
             changes=changes,
             lanes=lanes,
             outbox_bell=bell,
+            room_bell=room,
         )
         sink: Any = Wired("sink", self.bus.sink(), wire)
         topics = {"engagement": "engagement", "dlq": "dlq"}
