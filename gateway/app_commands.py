@@ -99,11 +99,15 @@ async def publish(settings: Settings, events: Sequence[Ready], tell: Callable[[i
     records = [Outgoing(topic, event.key, event.value, STRUCTURED) for event in events]
     async with KafkaSink(patient_options(settings), SystemClock()) as sink:
         for start in range(0, len(records), CHUNK):
-            answers = await sink.publish(records[start : start + CHUNK])
-            for answer in answers:
-                if answer is not None:
-                    raise BusUnavailable(f"{topic}: {answer}") from answer
+            await _publish_some(sink, records[start : start + CHUNK])
             tell(min(start + CHUNK, len(records)))
+
+
+async def _publish_some(sink: Sink, records: Sequence[Outgoing]) -> None:
+    """Publish, or raise BusUnavailable for the first record that the broker did not take."""
+    for record, answer in zip(records, await sink.publish(records), strict=True):
+        if answer is not None:
+            raise BusUnavailable(f"{record.topic}: {answer}") from answer
 
 
 # --- dead letters ---------------------------------------------------------------------------
@@ -185,9 +189,7 @@ class DeadLetters:
     ) -> None:
         if not waiting:
             return
-        for answer in await sink.publish(waiting):
-            if answer is not None:
-                raise BusUnavailable(f"{waiting[0].topic}: {answer}") from answer
+        await _publish_some(sink, waiting)
         done.published += len(waiting)
         tell(done.published)
         waiting.clear()

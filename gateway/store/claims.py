@@ -27,6 +27,8 @@ from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 FAR = 253_402_300_799_000
 """The end of the year 9999 in milliseconds: due when something else rings."""
 
+WENT_OUT = frozenset({State.SENT, State.DELIVERED, State.UNKNOWN, State.IN_DOUBT})
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -230,15 +232,17 @@ def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
 
 
 def _tell_end(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> Script[None]:
+    """Tell the end; unless an earlier channel's message went out, which was the end."""
     if has_failed:
         fact = facts.of_delivery(
             claim.plan, claim.position, EventType.FAILED, at=now, attempt=claim.attempts,
             reason="given_up", detail="expired",
         )  # fmt: skip
-    elif claim.position == 0:
+    else:
+        earlier = yield Ask("reactions", [(claim.send_seq, claim.position)])
+        if any(State(row[1]) in WENT_OUT for row in earlier):
+            return
         fact = suppressed(claim.plan, answer, now=now)
-    else:  # an earlier channel's end has been told, and was the end
-        return
     yield from tell_facts([(claim.send_seq, fact)])
 
 

@@ -19,7 +19,7 @@ from gateway.core.gates import Cause
 from gateway.core.plan import unpack
 from gateway.store.rows import standings_for
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
-from gateway.store.upkeep import published_mark, story
+from gateway.store.upkeep import forget_sends, published_mark, story
 
 CHANNELS = ("email", "sms", "push")
 _decode = msgspec.json.decode
@@ -113,10 +113,7 @@ def erase(recipient_id: str, *, secret: bytes, now: datetime) -> Script[Sequence
     ]
     yield Tell("upsert_standings", rows)
     yield Tell("erase_ledger", [(subject,) for subject in subjects])
-    yield Tell("keep_numbers", [(1,)])
-    for query in ERASE_BY_SEND:
-        yield Tell(query, [(row[0],) for row in sends])
-    yield Tell("erase_links", [(f"{row[1]}-%",) for row in sends])
+    yield from forget_sends(sends)
     for query in ERASE_BY_PERSON:
         yield Tell(query, [(recipient_id,)])
     yield Tell("erase_facts_of_key", [(recipient_id.encode(),)])
@@ -125,7 +122,6 @@ def erase(recipient_id: str, *, secret: bytes, now: datetime) -> Script[Sequence
     return subjects
 
 
-ERASE_BY_SEND = ("erase_attempts", "erase_deliveries", "erase_facts", "erase_sends")
 ERASE_BY_PERSON = (
     "erase_addresses",
     "erase_conversions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -127,8 +127,18 @@ def _at(ms: int | None) -> datetime | None:
 
 
 def purge(*, before: datetime, limit: int) -> Script[int]:
-    """Forget published facts and dedupe names older than that."""
+    """Forget finished sends, published facts and dedupe names older than that; how many sends."""
     mark = yield from published_mark()
     yield Tell("purge_facts", [(mark, to_ms(before), limit)])
     yield Tell("purge_seen", [(to_ms(before), limit)])
-    return 0
+    old = yield Ask("old_sends", [(to_ms(before), limit)])
+    yield from forget_sends(old)
+    return len(old)
+
+
+def forget_sends(sends: Sequence[Row]) -> Script[None]:
+    """Forget sends (number, id) with all that belongs to them."""
+    numbers = [(row[0],) for row in sends]
+    for query in ("erase_attempts", "erase_deliveries", "erase_facts", "erase_sends"):
+        yield Tell(query, numbers)
+    yield Tell("erase_links", [(f"{row[1]}-%",) for row in sends])

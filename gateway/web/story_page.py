@@ -7,7 +7,7 @@ is in it. Pure: this file knows no port.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -32,17 +32,18 @@ TOLD = ("channel", "provider", "reason", "detail", "actor", "url", "coupon_code"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happened; `name` is text, `more` is markup."""
+    """Something that happened; `name` is text, `more` is markup; `order` where `at` misleads."""
 
     at: datetime
     name: str
     more: str
     kind: str = ""
+    order: datetime | None = None
 
 
 def page(story: Mapping[str, Any]) -> str:
     """The whole of it."""
-    steps = sorted(_steps(story), key=lambda step: step.at)
+    steps = sorted(_steps(story), key=lambda step: step.order or step.at)
     return f'{_head(story)}<ol class="story">{"".join(map(_step, steps))}{_next(story)}</ol>'
 
 
@@ -73,8 +74,12 @@ def _steps(story: Mapping[str, Any]) -> Iterator[Step]:
     for delivery in story["deliveries"]:
         for attempt in delivery["attempts"]:
             yield _attempt(delivery, attempt)
+    last: datetime | None = None
     for event in story["events"]:
-        yield _event(event)
+        # Facts keep their order, also where a receipt's clock is behind ours.
+        step = _event(event)
+        last = step.at if last is None else max(last, step.at)
+        yield replace(step, order=last)
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> str:

@@ -191,6 +191,8 @@ def _answers(route: Route) -> dict[str, Any]:
             }
         if answer.kind:
             found[status]["content"] = {answer.kind: {"schema": answer.schema}}
+        if answer.also:
+            found[status]["content"][answer.also] = {"schema": {"type": "string"}}
     for status in route.problems:
         told = PAGES if route.is_page and status in PAGES else PROBLEMS
         found[status] = {"$ref": f"#/components/responses/{told[status][0]}"}

@@ -71,6 +71,8 @@ class Says:
     kind: str = ""
     schema: Schema = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    also: str = ""
+    """A second content type, of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ _LINKS = (
     ),
     Route(
         "post", "/t/u/{token}", "unsubscribe", "links", "Unsubscribe, or change preferences",
-        {200: _page("What is true now; a one-click is answered with an empty body")},
+        {200: Says("A page that says what is true now; to a one-click, one line",
+                   HTML, TEXT, also="text/plain")},
         more="RFC 8058 one-click with List-Unsubscribe=One-Click. Any body that is not a form of "
         "the preference page is a no to promotional e-mail. No redirect, no cookie.",
         problems=(404, 408, 413, 415, 503), places={"token": _TOKEN}, security=OPEN, is_page=True,
@@ -369,7 +372,7 @@ _DASHBOARD = (
     Route(
         "get", "/campaigns/{campaign}", "showCampaign", "dashboard", "What a campaign brought",
         _shown("As in GET /v1/campaigns/{campaign}/results"), problems=(503,),
-        places={"campaign": Place("The campaign", "spring-2026")}, **_BEHIND,
+        places={"campaign": Place("The campaign", "spring-2026", _LONG)}, **_BEHIND,
     ),
     Route(
         "get", "/dead-letters", "showDeadLetters", "dashboard", "The newest dead letters",

@@ -343,7 +343,6 @@ async def test_c21_caps_count_over_a_restart(tmp_path: Path) -> None:
 # --- no silent end --------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="claims.py: an end on a later channel is silent")
 @pytest.mark.parametrize("how", ["cap", "cancel"])
 async def test_an_end_on_a_later_channel_is_told(capped: Store, how: str) -> None:
     """The first channel was closed and never tried: the request's end is still published."""

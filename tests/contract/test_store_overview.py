@@ -102,7 +102,7 @@ async def test_a_list_behind_a_stage_holds_who_came_so_far(store: Store) -> None
         await settle(store, claims if name != "dan" else (), Accepted(f"id-{name}"))
     ids = {one.recipient_id: f"{one.send_id}-0" for one in await store.listed(Wanted(), limit=9)}
     receipts = [
-        Receipt(ReceiptType.DELIVERED, "sandbox", delivery_id=ids[name], occurred_at=NOW)
+        Receipt(ReceiptType.DELIVERED, "sandbox", ids[name], f"{ids[name]}-1", "", NOW, name)
         for name in ("ada", "bob")
     ]
     hits = [Hit(what, ids["ada"], NOW + SOON, PERSON_AGENT) for what in ("opened", "clicked")]

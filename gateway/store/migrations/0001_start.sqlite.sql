@@ -7,7 +7,7 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 CREATE TABLE sends (
-  seq INTEGER PRIMARY KEY,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
   send_id TEXT NOT NULL UNIQUE,
   digest BLOB NOT NULL,
   recipient_id TEXT NOT NULL,
@@ -24,7 +24,7 @@ CREATE INDEX sends_of_person ON sends (recipient_id, seq);
 CREATE INDEX sends_of_campaign ON sends (campaign, seq);
 
 CREATE TABLE deliveries (
-  seq INTEGER PRIMARY KEY,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
   send_seq INTEGER NOT NULL,
   position INTEGER NOT NULL,
   channel TEXT NOT NULL,

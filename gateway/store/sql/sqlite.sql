@@ -8,14 +8,12 @@ SELECT send_id, digest FROM sends WHERE send_id = ?1;
 -- name: new_send_seqs
 -- The next ?1 numbers for sends; those of erased ones are not given again.
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-SELECT max((SELECT coalesce(max(seq), 0) FROM sends),
-  coalesce((SELECT value FROM meta WHERE name = 'sends_erased'), 0)) + i FROM n;
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'sends'), 0) + i FROM n;
 
 -- name: new_delivery_seqs
 -- The next ?1 numbers for deliveries; those of erased ones are not given again.
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-SELECT max((SELECT coalesce(max(seq), 0) FROM deliveries),
-  coalesce((SELECT value FROM meta WHERE name = 'deliveries_erased'), 0)) + i FROM n;
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0) + i FROM n;
 
 -- name: standings
 -- What is known of one subject.
@@ -27,8 +25,11 @@ INSERT INTO sends (seq, send_id, digest, recipient_id, campaign, is_promotional,
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
 
 -- name: end_sends
--- A send ended without (another) message; what the gates said is kept.
-UPDATE sends SET ended = ?2, gates = ?3 WHERE seq = ?1;
+-- A send ended without (another) message; what the gates said now stands behind what they said
+-- before (both are JSON arrays, and neither is empty).
+UPDATE sends SET ended = ?2, gates = CAST(
+  substr(CAST(gates AS TEXT), 1, length(CAST(gates AS TEXT)) - 1) || ',' || substr(CAST(?3 AS TEXT), 2) AS BLOB)
+WHERE seq = ?1;
 
 -- name: insert_deliveries
 -- A send's turn on one channel.
@@ -419,6 +420,14 @@ SELECT value FROM facts WHERE send_seq = ?1 ORDER BY seq;
 -- Published facts that are old enough to forget.
 DELETE FROM facts WHERE seq IN (SELECT seq FROM facts WHERE seq <= ?1 AND occurred_at < ?2 ORDER BY seq LIMIT ?3);
 
+-- name: old_sends
+-- Sends that are old enough to forget and have nothing open.
+SELECT s.seq, s.send_id FROM sends s
+WHERE s.accepted_at < ?1 AND NOT EXISTS (
+  SELECT 1 FROM deliveries d
+  WHERE d.send_seq = s.seq AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL)
+) ORDER BY s.seq LIMIT ?2;
+
 -- name: purge_seen
 -- Dedupe names that are old enough to forget.
 DELETE FROM seen WHERE name IN (SELECT name FROM seen WHERE at < ?1 LIMIT ?2);
@@ -463,13 +472,6 @@ DELETE FROM facts WHERE send_seq = ?1;
 -- name: erase_letters
 -- Published dead letters: they may hold anything about anybody.
 DELETE FROM facts WHERE topic = 'dlq' AND seq <= ?1;
-
--- name: keep_numbers
--- Numbers so far, so that what was under way for a person who is erased is never mistaken.
-INSERT INTO meta (name, value)
-SELECT 'sends_erased', coalesce(max(seq), 0) FROM sends WHERE ?1
-UNION ALL SELECT 'deliveries_erased', coalesce(max(seq), 0) FROM deliveries WHERE ?1
-ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value);
 
 -- name: erase_facts_of_key
 -- Facts about a person, whatever send they belong to.

@@ -445,6 +445,15 @@ async def test_a_connection_that_the_relay_closed_is_not_used_again() -> None:
         assert relay.connections == 2
 
 
+async def test_a_connection_that_failed_makes_room_for_the_next() -> None:
+    """No number of failures uses the pool up."""
+    says = {"CONNECT": ("421 later", "421 later", "421 later", "220 hello")}
+    few = {"connections_max": 1, "timeout_s": 2.0}
+    async with Relay(says) as relay, channel(relay, **few) as made:
+        outcomes = [await made.send(EMAIL) for _ in range(4)]
+    assert [type(one) for one in outcomes] == [Deferred, Deferred, Deferred, Accepted]
+
+
 async def test_an_old_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay may have forgotten it without a word."""
     monkeypatch.setattr("channels.smtp.IDLE_S_MAX", -1.0)
