@@ -37,7 +37,8 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._readable: select.poll | None = None
-        self._buffer = bytearray(READ_BYTES)
+        # A view: TLS reads a second record into a slice of it, and a slice of bytes is a copy.
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._waiter: asyncio.Future[Result] | None = None
         self._used = False
         self._clear()
@@ -95,12 +96,12 @@ class Connection(asyncio.BufferedProtocol):
         self._readable = select.poll()
         self._readable.register(sock.fileno(), select.POLLIN)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's name
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
         # A buffer of our own saves the allocation of 256 KiB that asyncio makes for each read.
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._take(bytes(memoryview(self._buffer)[:nbytes]))
+        self._take(bytes(self._buffer[:nbytes]))
 
     def _take(self, data: bytes) -> None:
         if self._waiter is None:

@@ -38,10 +38,11 @@ from gateway.core.offers import OfferTable
 from gateway.core.places import Atlas
 from gateway.core.policy import Policy
 from gateway.core.tokens import Tokens
+from gateway.flows.attempt import LaneParts
 from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
 from gateway.flows.desk import Desk
-from gateway.flows.dispatch import Lane, LaneParts
+from gateway.flows.dispatch import Lane
 from gateway.flows.drafts import Drafts
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake, IntakeOptions

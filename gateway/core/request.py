@@ -157,11 +157,11 @@ class PresenceData(Struct, frozen=True):
 
 
 class ConversionData(Struct, frozen=True):
-    """`data` of `winback.conversion.observed.v1`."""
+    """`data` of `winback.conversion.observed.v1`; without `occurred_at` it is now."""
 
     recipient_id: Name
     kind: Name
-    occurred_at: Instant
+    occurred_at: Instant | None = None
     value: Money | None = None
     order_id: Name | None = None
     coupon_code: Name | None = None
@@ -172,8 +172,8 @@ class ConsentData(Struct, frozen=True):
 
     channel: Literal["email", "sms", "push", "all"]
     state: Literal["granted", "revoked"]
-    source: Text
-    occurred_at: Instant
+    source: Text = "unspecified"
+    occurred_at: Instant | None = None
     recipient_id: Name | None = None
     email: Annotated[str, Meta(max_length=254)] | None = None
     phone: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$(?!\n)")] | None = None

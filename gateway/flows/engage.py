@@ -239,7 +239,7 @@ class Engage:
             cause=Cause.CONSENT,
             channel=data.channel,
             is_revoked=is_revoked,
-            occurred_at=data.occurred_at,
+            occurred_at=data.occurred_at or self._clock.now(),
             source=data.source,
             recipient_id=data.recipient_id or "",
             subjects=[ids.subject_key(self._secret, kind, value) for kind, value in named if value],

@@ -22,13 +22,14 @@ def convert(
     """Take a conversion; the sends it stopped, or None for one that was taken before."""
     if (yield Ask("conversion", [(name,)])):
         return None
+    at = data.occurred_at or now
     rows = yield Ask("touches_of_person", [(data.recipient_id,)])
     code = data.coupon_code.upper().strip() if data.coupon_code else None
     touched = [_touched(row) for row in rows]
-    found = credit(touched, windows, at=data.occurred_at, coupon_code=code)
-    yield Tell("insert_conversions", [_conversion_row(name, data, found)])
+    found = credit(touched, windows, at=at, coupon_code=code)
+    yield Tell("insert_conversions", [_conversion_row(name, data, found, at=at)])
     if found is not None:
-        yield from tell_facts([(found.touched.send_seq, _fact(name, data, found))])
+        yield from tell_facts([(found.touched.send_seq, _fact(name, data, found, at=at))])
     return (yield from stop_person(data.recipient_id, Reason.CONVERTED, now=now))
 
 
@@ -49,7 +50,7 @@ def _touched(row: Row) -> Touched:
     )
 
 
-def _conversion_row(name: str, data: ConversionData, found: Credit | None) -> Row:
+def _conversion_row(name: str, data: ConversionData, found: Credit | None, *, at: datetime) -> Row:
     touched = found.touched if found else None
     value = data.value
     is_credited = touched is not None and not touched.is_holdout
@@ -61,19 +62,19 @@ def _conversion_row(name: str, data: ConversionData, found: Credit | None) -> Ro
         value.currency if value else None,
         data.order_id,
         data.coupon_code,
-        to_ms(data.occurred_at),
+        to_ms(at),
         touched.send_seq if touched else None,
         touched.plan.delivery_id(touched.position) if touched and is_credited else None,
         int(touched is not None and touched.is_holdout),
     )
 
 
-def _fact(name: str, data: ConversionData, found: Credit) -> Fact:
+def _fact(name: str, data: ConversionData, found: Credit, *, at: datetime) -> Fact:
     touched = found.touched
     return facts.of_conversion(
         touched.plan,
         touched.position,
-        at=data.occurred_at,
+        at=at,
         name=name,
         conversion=data,
         credit=found,

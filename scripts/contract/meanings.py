@@ -98,7 +98,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "ConversionData": {
         "recipient_id": "Who came back",
         "kind": "order, subscription, login, redemption, or any other word",
-        "occurred_at": "When",
+        "occurred_at": "When; default: when it was taken in",
         "value": "What it was worth",
         "order_id": "The shop's order",
         "coupon_code": "The code that was used",
@@ -107,7 +107,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "channel": "all stops or allows every channel",
         "state": "What the person said",
         "source": "Where they said it",
-        "occurred_at": "When they said it",
+        "occurred_at": "When they said it; default: when it was taken in",
         "recipient_id": "Who said it",
         "email": "The address it is about",
         "phone": "The number it is about",

@@ -560,3 +560,22 @@ async def test_d7_a_close_under_tls_is_doubt(make: Maker, ca: Path) -> None:
         await transport.aclose()
     assert isinstance(result, MayHaveArrived)
     assert len(server.requests) == 1
+
+
+async def in_two_records(caller: Caller) -> None:
+    """Head and body each in a TLS record of their own, on the wire together."""
+    while await caller.request():
+        caller.writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 5\r\n\r\n")
+        caller.writer.write(b"hello")
+        await caller.writer.drain()
+
+
+async def test_an_answer_in_two_tls_records_is_whole(make: Maker, ca: Path) -> None:
+    """Several TLS records that are read at once are one answer, byte for byte."""
+    transport = make(tls_ca_file=str(ca / "ca.pem"))
+    async with ScriptedServer(in_two_records, serving(ca / "good.pem")) as server:
+        answers = [await transport.request(post(server)) for _ in range(5)]
+        await transport.aclose()
+    assert [answer.body if isinstance(answer, Answer) else answer for answer in answers] == (
+        [b"hello"] * 5
+    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from unit.web.fakes import DELIVERY, DESTINATION, NOW, FakeEngage, Site, serving
 
 from gateway.core.links import URL_CHARS_MAX
 from gateway.core.tokens import Tokens
+from gateway.flows.contract import Topic
 from gateway.web.tracking import PIXEL
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -211,6 +213,21 @@ async def test_form_says_what_is_now_true(
     answer = await site.ask("POST", "/t/u/good", data=f"page=preferences&{body}", headers=FORM)
     assert (answer.status, site.engage.kept) == (200, kept)
     assert says in answer.text
+
+
+async def test_the_box_of_the_series_speaks_of_the_campaign_alone(site: Site) -> None:
+    """Unticked it stops the campaign on every channel, ticked again it takes that back."""
+    site.engage.state = replace(site.engage.state, topics=(Topic("spring", is_on=True),))
+    body = "page=preferences&save=1&keep=email&keep=sms&off=push&seen=campaign"
+    answer = await site.ask("POST", "/t/u/good", data=body, headers=FORM)
+    assert site.engage.kept == [("refuse", DELIVERY, ("all",), "preferences", "spring")]
+    assert "Du får ikke mere af den række" in answer.text
+    assert "spring" not in answer.text
+    site.engage.kept.clear()
+    body += "&keep=campaign&off=campaign"
+    answer = await site.ask("POST", "/t/u/good", data=body, headers=FORM)
+    assert site.engage.kept == [("allow", DELIVERY, ("all",), "spring")]
+    assert "Du får den række" in answer.text
 
 
 async def test_a_kept_wish_is_never_called_lost() -> None:

@@ -24,9 +24,10 @@ from gateway.clock import ManualClock
 from gateway.core.tokens import Tokens
 from gateway.core.variables import Brand
 from gateway.core.wire import SENDS
+from gateway.flows.attempt import LaneParts
 from gateway.flows.changes import Changes
 from gateway.flows.clockwork import Clockwork
-from gateway.flows.dispatch import Lane, LaneOptions, LaneParts
+from gateway.flows.dispatch import Lane, LaneOptions
 from gateway.flows.drafts import Drafts
 from gateway.flows.engage import Engage
 from gateway.flows.intake import Intake, IntakeOptions

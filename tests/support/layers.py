@@ -92,6 +92,7 @@ NOT_IN_CORE = frozenset(
 
 HOMES: dict[str, tuple[str, ...]] = {
     "aiohttp": ("gateway/web/*", "channels/http_aiohttp.py"),
+    "aiosmtplib": ("channels/smtp.py",),
     "aiokafka": ("gateway/bus/kafka*.py",),
     "asyncpg": ("gateway/store/postgres*.py",),
     "babel": ("gateway/core/*",),

@@ -119,7 +119,7 @@ async def test_only_the_newest_500_are_kept() -> None:
 
 def test_each_kind_has_its_providers_in_order() -> None:
     """What a setting may choose from."""
-    assert REGISTRY.names(Kind.EMAIL) == ("sendgrid", "sandbox")
+    assert REGISTRY.names(Kind.EMAIL) == ("sendgrid", "smtp", "sandbox")
     assert REGISTRY.names(Kind.SMS) == ("twilio", "sandbox")
     assert REGISTRY.names(Kind.PUSH) == ("fcm", "sandbox")
 

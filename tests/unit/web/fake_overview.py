@@ -27,7 +27,7 @@ LIFT = {"absolute": 0.02, "interval": [-0.01, 0.05], "confidence": 0.95, "relati
 def results_of(campaign: str) -> dict[str, Any]:
     """Results as the store gives them."""
     held = {**LEAF, "targeted": 100, "returned": 3, "reactivation_rate": 0.03}
-    leaves: dict[str, Any] = {"by_channel": {"email": LEAF}, "by_variant": {"<b>": LEAF}}
+    leaves: dict[str, Any] = {"by_channel": {"email": LEAF}, "by_variant": {"<i>": LEAF}}
     return {
         "campaign": campaign,
         "total": {**LEAF, "lift": LIFT},
@@ -40,7 +40,7 @@ def results_of(campaign: str) -> dict[str, Any]:
 def listed(seq: int = 7, **more: Any) -> Listed:
     """One send of a list."""
     fields: dict[str, Any] = {
-        "send_id": f"send{seq}",
+        "send_id": "s1",
         "recipient_id": "مريم",
         "campaign": "<spring>",
         "template": "hello",

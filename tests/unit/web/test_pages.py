@@ -11,6 +11,7 @@ from itertools import product
 import pytest
 from unit.web.fakes import NOW, OPTIONS
 
+from gateway.flows.contract import Topic
 from gateway.web.keys import Keys
 from gateway.web.pages import Pages, load_pages
 from gateway.web.ports import Standing
@@ -18,12 +19,14 @@ from gateway.web.texts import TEXTS, Texts, texts_for, wished_locales
 from gateway.web.wishes import CHANNELS, ONE_CLICK, Wish, read_wish
 
 FORM = "application/x-www-form-urlencoded"
+SPRING = (Topic("<spring>", is_on=True),)
 STATES = [
-    Standing(locale, channel, email=email, sms=sms, push=push)
-    for locale, channel, email, sms, push in product(
-        ("en", "da"), CHANNELS, (True, False), (True, False), (True, False)
+    Standing(locale, channel, email=email, sms=sms, push=push, topics=topics)
+    for locale, channel, email, sms, push, topics in product(
+        ("en", "ja"), CHANNELS, (True, False), (True, False), (True, False), ((), SPRING)
     )
 ]
+SERIES = b"page=preferences&save=1&seen=campaign&keep=email&keep=sms&keep=push"
 BRANDS = ["Kaffe & Co", "<script>alert(1)</script>", "مقهى القمر", "{brand}", 'a"b']
 EMPTY_TAGS = {"meta", "link", "input", "path"}
 
@@ -91,7 +94,8 @@ def test_the_page_offers_what_can_be_done(standing: Standing) -> None:
         for box in outline.all("input")
         if "type" in box and box["type"] == "checkbox"
     }
-    assert boxes == {channel: channel in on for channel in CHANNELS}
+    series = {"campaign": True} if on and standing.topics else {}
+    assert boxes == {channel: channel in on for channel in CHANNELS} | series
     first = [button["value"] for button in outline.all("button") if button.get("class") == "first"]
     assert len(first) == (1 if on else 0)
     if standing.channel in on:
@@ -129,6 +133,9 @@ def luminance(colour: str) -> float:
         ("accent", "card", 4.5),
         ("on-accent", "accent", 4.5),
         ("edge", "card", 3.0),
+        ("good", "card", 4.5),
+        ("bad", "card", 4.5),
+        ("bad", "ground", 4.5),
     ],
 )
 def test_contrast_is_aa(scheme: int, ink: str, ground: str, least: float) -> None:
@@ -141,6 +148,7 @@ def test_contrast_is_aa(scheme: int, ink: str, ground: str, least: float) -> Non
 
 def test_every_language_says_everything() -> None:
     """No text is empty, and the brand stands where it stands in English."""
+    assert set(TEXTS) == {"en", "da", "de", "ja", "ko", "ru"}
     for texts in TEXTS.values():
         assert set(texts.channels) == set(CHANNELS)
         for one in fields(Texts):
@@ -154,6 +162,10 @@ def test_every_language_says_everything() -> None:
     ("header", "language"),
     [
         ("", "en"),
+        ("ja-JP", "ja"),
+        ("ko, en;q=0.5", "ko"),
+        ("ru-RU,ru;q=0.9", "ru"),
+        ("fr-CH, de;q=0.7", "de"),
         ("da-DK,da;q=0.9,en;q=0.8", "da"),
         ("en;q=0.5, da;q=0.7", "da"),
         ("da;q=0, fr", "en"),
@@ -176,6 +188,10 @@ def test_accept_language(header: str, language: str) -> None:
         (b"page=preferences&save=1", Wish("preferences", stop=CHANNELS)),
         (b"page=preferences&save=1&off=sms&off=push", Wish("preferences", stop=("email",))),
         (b"page=preferences&save=1&keep=email&keep=sms&keep=push", Wish("preferences")),
+        (SERIES + b"&keep=campaign", Wish("preferences")),
+        (SERIES, Wish("preferences", campaign=False)),
+        (SERIES + b"&keep=campaign&off=campaign", Wish("preferences", campaign=True)),
+        (SERIES + b"&off=campaign", Wish("preferences")),
         (b"page=other&stop=sms", ONE_CLICK),
         (b"&".join([b"page=preferences"] * 101), ONE_CLICK),
         (b"page=preferences&page=preferences&stop=sms", ONE_CLICK),
