@@ -6,14 +6,18 @@ embedded one and all channels are sandboxes. It decides nothing else.
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from channels.contract import Content
+from channels.http import Answer, Request
+from channels.http_lean import LeanTransport
 from channels.sandbox import Captured
 from gateway import app, app_parts
 from gateway.app import Extra, Gateway
@@ -22,9 +26,10 @@ from gateway.bus.embedded import EMBEDDED, EmbeddedBroker
 from gateway.bus.kafka import KafkaOptions, KafkaSink, KafkaSource
 from gateway.clock import Clock
 from gateway.config import DEMO_DEFAULTS
-from gateway.demo_people import CONTENT_TYPE, Asked
+from gateway.demo_acts import Call, Observed
+from gateway.demo_campaign import CONTENT_TYPE, Asked
 from gateway.demo_stream import Stream, told_of
-from gateway.errors import BusUnavailable
+from gateway.errors import BusUnavailable, GatewayError
 from gateway.settings import Kafka, Settings
 from gateway.web.inbox import Inbox
 from gateway.web.pages import load_pages
@@ -32,6 +37,8 @@ from gateway.web.pages import load_pages
 PARTITIONS = 4
 GROUP = "winback-demo-inbox"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+FAULTS_FROM = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Stage:
     stream: Stream
     sink: KafkaSink
     source: KafkaSource
+    transport: LeanTransport
 
     async def listen(self) -> None:
         """Tell the stream what comes on the output topics, until `stop`."""
@@ -50,22 +58,77 @@ class Stage:
             self.stream.tell([told_of(record, dlq_topic=dlq_topic) for record in batch.records])
             await self.source.commit(batch)
 
-    async def publish(self, asked: Sequence[Asked]) -> None:
-        """Publish a campaign as an upstream service would. Raises BusUnavailable."""
-        topic = self.gateway.settings.kafka.sends_topic
+    async def publish(self, asked: Sequence[Asked | Observed]) -> None:
+        """Publish a campaign, or what people did, as upstream would. Raises BusUnavailable."""
         headers = (("content-type", CONTENT_TYPE.encode()),)
         answers = await self.sink.publish(
-            [Outgoing(topic, one.key.encode(), one.value, headers) for one in asked]
+            [Outgoing(self._topic(one), one.key.encode(), one.value, headers) for one in asked]
         )
         for answer in answers:
             if isinstance(answer, RecordRefused):
                 raise BusUnavailable("the broker refused a record of the demo") from answer
+
+    def _topic(self, one: Asked | Observed) -> str:
+        kafka = self.gateway.settings.kafka
+        if isinstance(one, Asked):
+            return kafka.sends_topic
+        return {
+            "consent": kafka.consent_topic,
+            "conversions": kafka.conversions_topic,
+            "presence": kafka.presence_topic,
+        }[one.topic]
+
+    async def call(self, call: Call) -> None:
+        """Ask the gateway's own HTTP: the API with a key, a link as a browser would.
+
+        Raises GatewayError where it does not answer, or says no.
+        """
+        settings = self.gateway.settings
+        host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+        path = call.url.removeprefix(settings.http.public_url)
+        request = Request(
+            method=call.method,
+            # Its own port: the public name, if there is one, may not lead here yet.
+            url=f"http://{host}:{self.gateway.server.port}{path}",
+            headers=_headers(settings, call),
+            body=_body(call),
+            may_start=lambda: True,
+        )
+        answer = await self.transport.request(request)
+        if not isinstance(answer, Answer):
+            raise GatewayError(f"the demo's own gateway did not answer: {answer.reason}")
+        if answer.status >= FAULTS_FROM:
+            # Not the path: a link's token is in it.
+            raise GatewayError(f"the demo's own gateway answered {call.method} by {answer.status}")
+
+    def content(self, delivery_id: str) -> Content | None:
+        """What a delivery brought, None where nothing is caught of it (any more)."""
+        found = (one.content for one in _captured(self.gateway) if one.delivery_id == delivery_id)
+        return next(found, None)
+
+    async def results(self, campaign: str) -> Mapping[str, Any]:
+        """What a campaign brought, as `winback results` has it."""
+        return await self.gateway.desk.results(campaign)
 
     def stop(self) -> None:
         """Begin to end."""
         self.stream.close()
         self.source.stop()
         self.gateway.stop()
+
+
+def _headers(settings: Settings, call: Call) -> Mapping[str, str]:
+    if call.url.startswith("/"):
+        key = settings.api.keys[0].reveal()
+        return {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    if call.body:
+        return {"user-agent": BROWSER, "content-type": "application/x-www-form-urlencoded"}
+    return {"user-agent": BROWSER}
+
+
+def _body(call: Call) -> bytes:
+    body = call.body
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
 def broker(settings: Settings) -> EmbeddedBroker:
@@ -84,7 +147,7 @@ def broker(settings: Settings) -> EmbeddedBroker:
 
 @asynccontextmanager
 async def staged(
-    settings: Settings, clock: Clock, names: Mapping[str, str]
+    settings: Settings, clock: Clock, names: Mapping[str, str], *, campaign: str
 ) -> AsyncIterator[Stage]:
     """Everything open, nothing running yet. `names` are those of the people in the campaign."""
     stream = Stream()
@@ -101,6 +164,7 @@ async def staged(
             captured=lambda: _captured(gateway),
             stream=stream,
             names=names,
+            results=lambda: gateway.desk.results(campaign),
             pages=load_pages(web),
             options=web,
             clock=clock,
@@ -111,8 +175,9 @@ async def staged(
         app.running(settings, clock=clock, extra=extra) as gateway,
         KafkaSink(options, clock) as sink,
         KafkaSource(options, clock) as source,
+        aclosing(LeanTransport()) as transport,
     ):
-        yield Stage(gateway, stream, sink, source)
+        yield Stage(gateway, stream, sink, source, transport)
 
 
 def _captured(gateway: Gateway) -> Sequence[Captured]:

@@ -1,178 +1,151 @@
-"""The demo's campaign: thirty lapsed customers of a coffee shop, and what upstream asks for them.
+"""The demo's people: thirty lapsed customers of a coffee shop, and what is asked for each.
 
-Invariant: every record of the campaign has a stated number of ways to end, so that the demo knows
-when all is over. Nobody here exists: names are made up, addresses are of example domains, numbers
-of the range that is kept for drama. This file is pure: the time is an argument.
+Invariant: nobody here exists: names are made up, addresses are of example domains, numbers of the
+range that is kept for drama. All live on Copenhagen's clock in countries whose national rules are
+silent, whatever language they read, so ten in the morning is daytime for each. Data and nothing
+else: what becomes of it is in `demo_campaign.py`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from zoneinfo import ZoneInfo
 
-CAMPAIGN = "come-back-for-coffee"
-SOURCE = "/crm/win-back"
-TYPE = "winback.send.requested.v1"
-CONTENT_TYPE = "application/cloudevents+json"
-OPTED_OUT = "cust-012"
-TWICE = "cust-001"
-GIVES_UP_AFTER_S = 10
+HOME = ZoneInfo("Europe/Copenhagen")
+ZONES: Mapping[str, str] = {
+    "DK": "Europe/Copenhagen",
+    "DE": "Europe/Berlin",
+    "NO": "Europe/Oslo",
+    "SE": "Europe/Stockholm",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """One lapsed customer. `asks` are `template:channel,channel`, one request each.
 
-    `mailbox` is the local part of the address, `device` how its token starts; both decide
-    what the sandbox does. `last_seen_days` is how long they have been away.
+    An ask that ends in `@20` is for twenty minutes later. With `has_code` an incentive brings a
+    code of the pool, else the offer follows the reason, `worth` (DKK in all) and `away_days`.
+    `mailbox` is the local part of the address, `device` how its token starts; both decide what
+    the sandbox does.
     """
 
     name: str
     locale: str
     reason: str
     asks: Sequence[str]
+    away_days: int = 90
+    worth: str = ""
+    country: str = "DK"
+    points: int = 0
     mailbox: str = ""
     device: str = "device-"
-    last_seen_days: int = 90
-    offer: Mapping[str, Any] | None = None
-    variables: Mapping[str, Any] | None = None
-    addresses: bool = True
+    has_code: bool = False
+    has_addresses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One record to publish. `request_id` is empty where the record is no request.
-
-    `routes` is how many deliveries must fail before the request has ended without a message.
-    """
+class Deed:
+    """What somebody does with a message: `opens`, `clicks` (and so opens a mail) or `leaves`."""
 
     key: str
-    value: bytes
-    request_id: str
-    routes: int
+    template: str
+    does: str
 
 
-EUR_5 = {"kind": "amount_off", "amount": {"amount": "5.00", "currency": "EUR"}}
-KR_50 = {"kind": "amount_off", "amount": {"amount": "50.00", "currency": "DKK"}}
-PERCENT = {"kind": "percent_off", "percent": 20}
-DELIVERY = {"kind": "free_shipping"}
-GIFT = {"kind": "gift"}
-BAG = {"gift": "a bag of our house blend"}
-POSE = {"gift": "en pose af husets blanding"}
-NEWS = {"news": "You can now pause a subscription for as long as you like."}
-NYT = {"news": "Du kan nu sætte dit abonnement på pause, så længe du vil."}
-TRIO = ("hello:email", "incentive:sms", "incentive:push")
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Somebody comes back: what for, and what they pay (amount, currency). `code`: with theirs."""
+
+    kind: str
+    value: tuple[str, str]
+    code: bool = False
+
+
+ZOE = ("hello:email", "incentive:sms", "geo_coupon:push", "expiry_reminder:email@20")
+SOEREN = ("feedback:email", "incentive:sms", "hello:push", "goodbye:email@30")
+JUERGEN = ("hello:email", "incentive:push", "expiry_reminder:email@20")
 
 PEOPLE: Sequence[Person] = (
-    Person("Zoë", "en", "price", TRIO, offer=EUR_5, variables=NEWS, last_seen_days=84),
-    Person("Søren", "da", "service", TRIO, offer=KR_50, variables=NYT, last_seen_days=61),
-    Person("Amélie", "en", "forgot", ("hello:email",), variables=NEWS, last_seen_days=132),
-    Person("Åse", "da", "outgrown", ("incentive:sms",), offer=PERCENT),
-    Person("Jürgen", "de", "price", ("incentive:push",), offer=PERCENT),
-    Person("Bjørk", "da", "product", ("hello:email",), variables=NYT, last_seen_days=45),
-    Person("José", "en", "competitor", TRIO, offer=DELIVERY, last_seen_days=200),
-    Person("Märta", "en", "payment", ("hello:email",), last_seen_days=30),
-    Person("Łukasz", "en", "product", ("incentive:push,email",), device="dead-", offer=PERCENT),
-    Person("Anaïs", "en", "other", ("goodbye:email",), last_seen_days=400),
-    Person("Øyvind", "da", "price", ("incentive:email,sms",), mailbox="refuse", offer=KR_50),
-    Person("Ingrid", "da", "service", ("hello:email",)),
+    Person("Zoë", "en", "price", ZOE, away_days=84, has_code=True),
+    Person("Søren", "da", "service", SOEREN, away_days=71),
+    Person("Amélie", "en", "forgot", ("hello:email", "loyalty_reminder:push"), 45, points=480),
+    Person("Åse", "da", "outgrown", ("feedback:email", "goodbye:sms@1")),
+    Person("Jürgen Brandt", "de", "price", JUERGEN, country="DE", has_code=True),
+    Person("Bjørk", "da", "product", ("feedback:email",), 45),
+    Person("佐藤健二", "ja", "competitor", ("feedback:push", "incentive:email"), 120),
+    Person("Märta", "en", "payment", ("hello:email",), 30, country="SE"),
+    Person("Łukasz", "en", "product", ("incentive:push,email",), device="dead-"),
+    Person("Ольга", "ru", "other", ("hello:push", "goodbye:email"), 400),
+    Person("Øyvind", "da", "price", ("incentive:email,sms",), country="NO", mailbox="refuse",
+           has_code=True),
+    Person("Ingrid", "da", "service", ("hello:sms",)),
     Person("Niels", "da", "forgot", ("hello:email",), mailbox="bounce+niels"),
-    Person("Tomáš", "en", "competitor", ("hello:email",), mailbox="defer+tomas"),
-    Person("Renée", "en", "forgot", ("hello:email,sms",), addresses=False),
-    Person("Nour نور", "en", "price", TRIO, offer=GIFT, variables=BAG, last_seen_days=77),
-    Person("נועה", "en", "outgrown", ("incentive:email",), offer=GIFT, variables=BAG),
-    Person("Freja", "da", "forgot", ("incentive:email",), offer=GIFT, variables=POSE),
-    Person("Siân", "en", "payment", ("hello:sms",)),
-    Person("Chloé", "en", "competitor", ("incentive:email",), mailbox="bounce", offer=EUR_5),
-    Person("Rasmus", "da", "price", ("incentive:push",), offer=KR_50),
-    Person("Ülle", "en", "service", ("hello:email",), variables=NEWS),
-    Person("Gülşen", "en", "product", ("incentive:sms",), offer=EUR_5),
-    Person("Kåre", "da", "other", ("goodbye:email",), last_seen_days=380),
-    Person("Ana María", "en", "price", ("incentive:email",), offer=PERCENT),
-    Person("Žofia", "en", "forgot", ("hello:push",)),
+    Person("Tomáš", "en", "competitor", ("feedback:email",), mailbox="defer+tomas"),
+    Person("Renée", "en", "forgot", ("hello:email,sms",), has_addresses=False),
+    Person("Nour نور", "en", "price", ("hello:push", "incentive:email", "expiry_reminder:sms@1"),
+           77, has_code=True),
+    Person("נועה", "en", "outgrown", ("feedback:email",)),
+    Person("Freja", "da", "forgot", ("hello:sms", "loyalty_reminder:email"), 52, points=310),
+    Person("김민준", "ko", "price", ("hello:email", "incentive:sms"), has_code=True),
+    Person("Chloé", "en", "competitor", ("incentive:email",), mailbox="bounce"),
+    Person("Rasmus", "da", "price", ("incentive:push",), 210, "4200"),
+    Person("Ülle", "en", "service", ("feedback:email",), country="SE"),
+    Person("Gülşen Yıldız", "de", "product", ("incentive:sms",), country="DE"),
+    Person("Kåre", "da", "other", ("goodbye:email",), 380, country="NO"),
+    Person("Анна", "ru", "price", ("incentive:email", "hello:push"), has_code=True),
+    Person("鈴木さくら", "ja", "forgot", ("hello:sms", "loyalty_reminder:email"), 40, points=620),
     Person("Mette", "da", "payment", ("hello:sms",)),
-    Person("Þórunn", "en", "outgrown", ("goodbye:sms",), last_seen_days=365),
-    Person("François", "en", "service", ("incentive:push",), offer=DELIVERY),
-    Person("Emil", "da", "competitor", ("incentive:email",), offer=DELIVERY),
+    Person("이서연", "ko", "outgrown", ("feedback:email", "goodbye:push"), 365),
+    Person("Wolfgang Krüger", "de", "service", ("feedback:email", "incentive:push"), 95, "1400"),
+    Person("Дмитрий", "ru", "competitor", ("incentive:email",), 130, "1900"),
+)  # fmt: skip
+
+OPTED_OUT, TWICE, PASSES_BY = "cust-012", "cust-001", "cust-001"
+DEEDS: Sequence[Deed] = (
+    Deed("cust-001", "hello", "opens"),
+    Deed("cust-001", "incentive", "clicks"),
+    Deed("cust-002", "feedback", "clicks"),
+    Deed("cust-003", "hello", "opens"),
+    Deed("cust-005", "hello", "clicks"),
+    Deed("cust-007", "incentive", "clicks"),
+    Deed("cust-010", "goodbye", "opens"),
+    Deed("cust-016", "incentive", "opens"),
+    Deed("cust-019", "hello", "opens"),
+    Deed("cust-021", "incentive", "clicks"),
+    Deed("cust-024", "goodbye", "leaves"),
+    Deed("cust-028", "feedback", "clicks"),
 )
+RETURNS: Mapping[str, Return] = {
+    "cust-001": Return("order", ("329.00", "DKK"), code=True),
+    "cust-002": Return("subscription", ("99.00", "DKK")),
+    "cust-005": Return("order", ("24.90", "EUR")),
+}
+
+NEWS: Mapping[str, str] = {
+    "da": "Du kan nu sætte dit abonnement på pause, så længe du vil.",
+    "de": "Sie können Ihr Abonnement jetzt pausieren, so lange Sie möchten.",
+    "en": "You can now pause a subscription for as long as you like.",
+    "ja": "定期便を、お好きな期間お休みいただけるようになりました。",
+    "ko": "이제 정기 구독을 원하시는 만큼 쉬실 수 있습니다.",
+    "ru": "Теперь подписку можно приостановить на любой срок.",
+}
+GIFTS: Mapping[str, str] = {
+    "da": "en pose af husets blanding",
+    "de": "eine Tüte unserer Hausmischung",
+    "en": "a bag of our house blend",
+    "ja": "ハウスブレンド一袋",
+    "ko": "하우스 블렌드 원두 한 봉지",
+    "ru": "пачка нашего фирменного кофе",
+}
+
+
+def person_id(place: int) -> str:
+    """The id of the person at a place of `PEOPLE`, from 0."""
+    return f"cust-{place + 1:03d}"
 
 
 def names() -> Mapping[str, str]:
     """Recipient ids to names, for a page that shows people."""
-    return {_id(place): person.name for place, person in enumerate(PEOPLE)}
-
-
-def campaign(*, now: datetime, run: str, is_once: bool) -> Sequence[Asked]:
-    """All records, in order. `run` tells the requests of one run from those of another.
-
-    With `is_once` the one whose mailbox says "later" gives up soon, else it goes on waiting.
-    """
-    asked = [one for place in range(len(PEOPLE)) for one in _asks(place, now, run, is_once)]
-    again = next(one for one in asked if one.key == TWICE)
-    return [*asked, again, *_broken(run)]
-
-
-def _asks(place: int, now: datetime, run: str, is_once: bool) -> Iterator[Asked]:  # noqa: FBT001
-    person, key = PEOPLE[place], _id(place)
-    for n, ask in enumerate(person.asks):
-        template, _, channels = ask.partition(":")
-        data = _data(place, template, channels.split(","), now)
-        if is_once and person.mailbox.startswith("defer"):
-            data["expires_at"] = (now + timedelta(seconds=GIVES_UP_AFTER_S)).isoformat()
-        request_id = f"{run}-{key}-{n}"
-        yield Asked(key, _event(request_id, data), request_id, len(data["channels"]))
-
-
-def _data(place: int, template: str, channels: list[str], now: datetime) -> dict[str, Any]:
-    person = PEOPLE[place]
-    last: date = (now - timedelta(days=person.last_seen_days)).date()
-    data: dict[str, Any] = {
-        "campaign": CAMPAIGN,
-        "template": template,
-        "recipient": _recipient(place, person),
-        "channels": channels,
-        "churn": {"reason": person.reason, "last_active": last.isoformat()},
-    }
-    if template == "incentive" and person.offer is not None:
-        data["offer"] = {**person.offer, "expires_in": "P14D"}
-    declared = {"hello": ("news",), "incentive": ("gift",)}.get(template, ())
-    variables = {k: v for k, v in (person.variables or {}).items() if k in declared}
-    return data | ({"variables": variables} if variables else {})
-
-
-def _recipient(place: int, person: Person) -> dict[str, Any]:
-    known: dict[str, Any] = {"id": _id(place), "name": person.name, "locale": person.locale}
-    if not person.addresses:
-        return known
-    mailbox = person.mailbox or f"{_id(place)}"
-    return known | {
-        "email": f"{mailbox}@example.{'net' if place % 2 else 'org'}",
-        "phone": f"+4477009001{place + 10:02d}",
-        "push": [{"platform": "fcm", "token": f"{person.device}{place + 1:03d}"}],
-    }
-
-
-def _event(request_id: str, data: Mapping[str, Any]) -> bytes:
-    event = {"specversion": "1.0", "type": TYPE, "source": SOURCE, "id": request_id, "data": data}
-    return json.dumps(event, ensure_ascii=False).encode()
-
-
-def _broken(run: str) -> Iterator[Asked]:
-    """What a real topic holds too: half a record, and a request for a template that is not."""
-    yield Asked("cust-931", b'{"specversion": "1.0", "id": "half-a-rec', "", 0)
-    data = {"campaign": CAMPAIGN, "template": "helo", "recipient": {"id": "cust-932"}}
-    yield Asked("cust-932", _event(f"{run}-cust-932-0", data), f"{run}-cust-932-0", 1)
-
-
-def _id(place: int) -> str:
-    return f"cust-{place + 1:03d}"
-
-
-def own_event() -> Mapping[str, Any]:
-    """A request that somebody who tries the demo may send."""
-    recipient = {"id": "me", "name": "Ada", "email": "ada@example.org"}
-    data = {"campaign": "mine", "template": "hello", "recipient": recipient, "channels": ["email"]}
-    return {"specversion": "1.0", "type": TYPE, "source": "/me", "id": "1", "data": data}
+    return {person_id(place): person.name for place, person in enumerate(PEOPLE)}

@@ -18,7 +18,7 @@ from gateway.bus.contract import Record
 
 KEPT_MAX = 2000
 DEAD_LETTER = "dead_letter"
-DETAILS = ("reason", "detail", "url")
+DETAILS = ("reason", "detail", "url", "coupon_code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Told:
     channel: str = ""
     actor: str = ""
     detail: str = ""
+    reason: str = ""
+    coupon_code: str = ""
     number: int = 0
 
 
@@ -48,6 +50,8 @@ def told_of(record: Record, *, dlq_topic: str) -> Told:
     event: Mapping[str, Any] = json.loads(record.value or b"{}")
     data: Mapping[str, Any] = event.get("data", {})
     texts = [str(data[name]) for name in DETAILS if data.get(name)]
+    if data.get("value"):
+        texts.append(f"{data['value']} {data.get('currency') or ''}".rstrip())
     return Told(
         id=str(event.get("id")),
         type=str(event.get("type")).removeprefix("winback.").removesuffix(".v1"),
@@ -59,6 +63,8 @@ def told_of(record: Record, *, dlq_topic: str) -> Told:
         channel=data.get("channel") or "",
         actor=data.get("actor") or "",
         detail=", ".join(texts),
+        reason=data.get("reason") or "",
+        coupon_code=data.get("coupon_code") or "",
     )
 
 

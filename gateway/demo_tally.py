@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.demo_people import Asked
+from gateway.demo_campaign import Asked
 from gateway.demo_stream import DEAD_LETTER, Told
 
 COLUMNS = ("sent", "delivered", "bounced", "failed", "suppressed", "dead letters")
@@ -29,9 +29,10 @@ _OVER = frozenset({"message.delivered", "send.suppressed", DEAD_LETTER})
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts by row and column, and the records that have not ended yet."""
+    """Counts by row and column, why some got no message, and the records still to end."""
 
     counts: Counter[tuple[str, str]]
+    reasons: Counter[str]
     waiting: Sequence[Asked]
     ended: int
 
@@ -50,6 +51,7 @@ def tally(asked: Sequence[Asked], told: Sequence[Told]) -> Tally:
     keys = {one.key for one in asked if not one.request_id}
     ours = [fact for fact in told if fact.request_id in requests or _is_of(keys, fact)]
     counts: Counter[tuple[str, str]] = Counter()
+    reasons = Counter(fact.reason for fact in ours if fact.type == "send.suppressed")
     over = {fact.recipient_id for fact in ours if _is_of(keys, fact)}
     lost: Counter[str] = Counter()
     for fact in ours:
@@ -60,7 +62,7 @@ def tally(asked: Sequence[Asked], told: Sequence[Told]) -> Tally:
             over.add(fact.request_id)
         lost[fact.request_id] += fact.type in _LOST
     waiting = [one for one in asked if not _is_over(one, over, lost)]
-    return Tally(counts, waiting, len(asked) - len(waiting))
+    return Tally(counts, reasons, waiting, len(asked) - len(waiting))
 
 
 def _is_of(keys: set[str], fact: Told) -> bool:

@@ -6,16 +6,22 @@ only when it is the demo's own, which everybody knows. This file decides nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from gateway.commands_screen import PLAIN_WIDTH
+from gateway.commands_story import COLUMNS as RESULT_COLUMNS
+from gateway.commands_story import lift_sentence, result_rows
 from gateway.config import DEMO_DEFAULTS
+from gateway.demo_people import HOME
 from gateway.demo_stream import Told
 from gateway.demo_tally import COLUMNS, ROWS, Tally
 from gateway.settings import Settings
@@ -27,7 +33,8 @@ class Screen:
     """The terminal, or whatever standard output is."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        width = None if sys.stdout.isatty() else PLAIN_WIDTH
+        self._console = console or Console(highlight=False, width=width)
 
     def opened(self, settings: Settings, *, wanted_port: int) -> None:
         """All parts are up."""
@@ -42,13 +49,15 @@ class Screen:
 
     def shifted(self, local: datetime) -> None:
         """The demo's clock is not the machine's."""
-        self._line(
-            f"  clock    {local:%H:%M} in Copenhagen, so that no quiet hours hold a message back"
-        )
+        self._line(f"  clock    {local:%H:%M} in Copenhagen: no quiet hours where its people live")
 
     def published(self, records: int, people: int) -> None:
         """The campaign is on the topic."""
         self._line(f"\nPublished {records} records about {people} lapsed customers.")
+
+    def act(self, at: datetime, what: str) -> None:
+        """Somebody does something."""
+        self._line(f"  {at.astimezone(HOME):%H:%M:%S}  {escape(what)}.")
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[int], None]]:
@@ -79,14 +88,28 @@ class Screen:
         self._line(f"{state.ended} of {total} records have come to their end in {took_s:.1f} s.\n")
         self._console.print(table)
         self._line("")
+        if state.reasons:
+            told = (f"{count} {why}" for why, count in sorted(state.reasons.items()))
+            self._line(f"Suppressed, each for a reason: {', '.join(told)}.")
         for one in state.waiting:
-            self._line(f"{one.key} waits: the provider said later, it is tried again by itself.")
+            self._line(f"{one.key} waits for its time: {one.template} goes out by itself.")
 
     def repeated(self, sent: int) -> None:
         """What came of the request that was published twice."""
         self._line(f"One request was published twice; messages sent for it: {sent}.")
 
-    def next_steps(self, settings: Settings, event: str) -> None:
+    def results(self, found: Mapping[str, Any]) -> None:
+        """What the campaign brought, as `winback results` shows it."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for place, name in enumerate(RESULT_COLUMNS):
+            table.add_column(name, justify="right" if place else "left", overflow="fold")
+        for row in result_rows(found):
+            table.add_row(*(escape(cell) for cell in row))
+        self._line(f"\nResults of {escape(found['campaign'])}\n")
+        self._console.print(table)
+        self._line(f"\n[bold]{escape(lift_sentence(found))}[/]")
+
+    def next_steps(self, settings: Settings, event: str, *, campaign: str) -> None:
         """What to open, what to try, how to stop."""
         url = settings.http.public_url
         known = any(key.reveal() == KEY for key in settings.api.keys)
@@ -97,13 +120,14 @@ class Screen:
         self._line(f'  curl "{url}/v1/sends" -H "Authorization: Bearer {key}" \\')
         self._line('    -H "Content-Type: application/cloudevents+json" \\')
         self._line(f"    -d {escape(_quoted(event))}")
-        self._line(f"\n[bold]Is it well?[/]  {url}/  (key: {key})")
-        self._line("[bold]Stop[/]         Ctrl-C\n")
+        self._line(f"\n[bold]Is it well?[/]    {url}/  (key: {key})")
+        self._line(f"[bold]Did it work?[/]   {url}/campaigns/{campaign}")
+        self._line("[bold]Stop[/]           Ctrl-C\n")
 
     def told(self, fact: Told, name: str) -> None:
         """One line for one fact."""
         who = f"{name} ({fact.actor})" if fact.actor else name
-        parts = (f"{fact.at.astimezone():%H:%M:%S}", fact.type, fact.channel, who, fact.detail)
+        parts = (f"{fact.at.astimezone(HOME):%H:%M:%S}", fact.type, fact.channel, who, fact.detail)
         self._line(escape("  ".join(part for part in parts if part)))
 
     def ended(self) -> None:

@@ -20,13 +20,16 @@ from gateway.core.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A delivery that was accepted, or the moment at which a held-out person got none."""
+    """A delivery that was accepted, or the moment at which a held-out person got none.
+
+    `sent_at` is None for one that is in doubt: only its coupon shows that it arrived.
+    """
 
     send_seq: int
     position: int
     plan: Plan
     channel: str
-    sent_at: datetime
+    sent_at: datetime | None
     delivered_at: datetime | None
     clicked_at: datetime | None
     coupon_code: str | None
@@ -77,7 +80,7 @@ def _credit(
     if carriers:
         # The same code may go out again: the delivery that issued it is the first, as it is
         # in the facts about the coupon.
-        first = min(carriers, key=lambda one: (one.sent_at, one.send_seq, one.position))
+        first = min(carriers, key=lambda one: (one.send_seq, one.position))
         inside = _last([first], _sent_at, windows, at=at)
         return Credit(first, "coupon", _window(first, windows) if inside else None)
     rules: tuple[tuple[str, Callable[[Touched], datetime | None], Sequence[Touched]], ...] = (
@@ -93,7 +96,7 @@ def _credit(
     return None
 
 
-def _sent_at(one: Touched) -> datetime:
+def _sent_at(one: Touched) -> datetime | None:
     return one.sent_at
 
 

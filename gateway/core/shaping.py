@@ -69,6 +69,11 @@ def take(state: Bucket, now_s: float, n: int) -> tuple[Bucket, int, float]:
     return left, granted, max(0.0, (1.0 - left.level) / left.rate_per_s)
 
 
+def put_back(state: Bucket, n: int) -> Bucket:
+    """The bucket with tokens that were granted and not used; it never holds more than its size."""
+    return replace(state, level=min(state.burst, state.level + max(n, 0)))
+
+
 def at_rate(state: Bucket, now_s: float, *, rate_per_s: float) -> Bucket:
     """The same bucket from now on filled at another rate; what flowed in so far stays."""
     return replace(_refilled(state, now_s), rate_per_s=rate_per_s)

@@ -7,6 +7,7 @@ matched and dropped; nothing here keeps them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -98,7 +99,10 @@ class Changes:
         inside = self._inside(data)
         if not inside:
             return
-        await self._store.seen_at(data.recipient_id, inside, now=self._clock.now())
+        fences = self._places.index.fences
+        groups = {name: fences[name].groups for name in inside if name in fences}
+        now = self._clock.now()
+        await self._store.seen_at(data.recipient_id, inside, groups=groups, now=now)
 
     def _inside(self, data: PresenceData) -> Mapping[str, bool]:
         """The fences and groups that a presence is inside, and whether each is open now."""
@@ -106,20 +110,27 @@ class Changes:
         if self._is_unfit(data):
             return {}
         if data.fence is not None:
-            # The device matched: a fence that only the device knows is as good as one of ours.
-            return names_of(self._places.named(data.fence), now) or {data.fence: True}
+            return self._matched(data.fence, now)
         if data.latitude is None or data.longitude is None:
             return {}
         return names_of(self._places.index.containing(data.latitude, data.longitude), now)
 
+    def _matched(self, name: str, now: datetime) -> Mapping[str, bool]:
+        """What a device matched by itself: a fence of ours, a group, or what it alone knows.
+
+        A group says that the person is inside one of its fences, not in which.
+        """
+        inside = names_of(self._places.named(name), now)
+        if name in self._places.index.fences:
+            return inside
+        return {name: inside.get(name, True)}
+
     def _is_unfit(self, data: PresenceData) -> bool:
         policy = self._policy
-        if policy.freshness is None:
-            return False
         reason = geo.unfit_reason(
             data.observed_at,
             self._clock.now(),
-            freshness=policy.freshness,
+            freshness=policy.freshness or timedelta.max,
             accuracy_m=data.accuracy_m,
             accuracy_m_max=policy.accuracy_m,
         )

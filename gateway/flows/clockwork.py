@@ -16,13 +16,14 @@ from gateway.telemetry import Metrics
 log = structlog.get_logger()
 
 TICK_S = 1.0
+MEASURE_EVERY_S = 5.0
 SWEEP_MAX = 500
 PURGE_EVERY_S = 600.0
 PURGE_MAX = 5000
 
 
 class Clockwork:
-    """Ticks once a second. `bells` are rung when a sweep made something due."""
+    """Ticks once a second, measures now and then; rings `bells` when a sweep made something due."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Clockwork:
         self._bells = tuple(bells)
         self._keep_for = keep_for
         self._purged_s = clock.monotonic()
+        self._measured_s = clock.monotonic()
         self.backlog: Backlog | None = None
         self.store_is_up = True
 
@@ -58,8 +60,11 @@ class Clockwork:
         while await self._store.sweep(now=self._clock.now(), limit=SWEEP_MAX):
             for bell in self._bells:
                 bell.ring()
-        self.backlog = await self._store.backlog(now=self._clock.now())
-        self._measure(self.backlog)
+        now_s = self._clock.monotonic()
+        if self.backlog is None or now_s - self._measured_s >= MEASURE_EVERY_S:
+            self._measured_s = now_s
+            self.backlog = await self._store.backlog(now=self._clock.now())
+            self._measure(self.backlog)
         if self._clock.monotonic() - self._purged_s >= PURGE_EVERY_S:
             self._purged_s = self._clock.monotonic()
             before = self._clock.now() - self._keep_for

@@ -74,7 +74,7 @@ class Lane:
         return 0 if self._draining else self._valve.reserve(wanted)
 
     def give_back(self, places: int) -> None:
-        """Places that were reserved and not used. Their tokens are spent: a lane errs to slow."""
+        """Places that were reserved and not used."""
         self._valve.give_back(places)
 
     @property
@@ -181,7 +181,7 @@ class Lane:
                 kind=type(fault).__name__,
             )
         finally:
-            self._valve.give_back(1)
+            self._valve.end_one()
             # One claim for many places costs the store less than one for each.
             if not self._valve.is_filled(0.5):
                 self.bell.ring()

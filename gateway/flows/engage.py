@@ -311,7 +311,7 @@ class Engage:
             subjects=(self._phone(reply),),
             evidence=f"reply {meant.value}",
             fact=EventType.UNSUBSCRIBED if is_stop else EventType.RESUBSCRIBED,
-            undoes=() if is_stop else (Cause.STOP,),
+            undoes=() if is_stop else (Cause.STOP, Cause.PROVIDER),  # 21610 is the carrier's STOP
         )
 
 

@@ -42,8 +42,13 @@ class Valve:
         return granted
 
     def give_back(self, places: int) -> None:
-        """Places that were reserved and not used, or are free again. Tokens are spent."""
+        """Places that were reserved and not used, with their tokens."""
         self.in_flight -= places
+        self._bucket = shaping.put_back(self._bucket, places)
+
+    def end_one(self) -> None:
+        """An attempt ended: its place is free."""
+        self.in_flight -= 1
 
     def hear(self, outcome: Outcome) -> None:
         """What the provider did: it may open the breaker, or hold the lane."""

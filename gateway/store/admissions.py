@@ -191,7 +191,7 @@ def _send_row(made: _Made, *, now: datetime) -> Row:
     end = answer.reason.value if isinstance(answer, End) else None
     return (
         made.send_seq, plan.send_id, made.one.digest, plan.recipient_id, plan.campaign,
-        int(plan.is_promotional), pack(plan), made.one.request,
+        int(plan.is_promotional and not plan.is_test), pack(plan), made.one.request,
         gates_bytes((*made.one.gates, *answer.gates)), to_ms(now), end,
     )  # fmt: skip
 

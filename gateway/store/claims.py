@@ -117,7 +117,8 @@ def _claim_one(
 ) -> Script[Claimed | None]:
     stopped, now = when
     plan = one.claim.plan
-    if f"campaign:{plan.campaign}" in stopped and one.stop is None:
+    is_over = one.state is State.ARMED  # nobody came: no switch keeps that from ending
+    if f"campaign:{plan.campaign}" in stopped and one.stop is None and not is_over:
         until = to_ms(plan.expires_at) if plan.expires_at else FAR
         yield Tell("hold_deliveries", [(one.claim.delivery_seq, until)])
         return None
@@ -226,7 +227,8 @@ def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
     after = State.FAILED if has_failed else State.SUPPRESSED
     row = (claim.delivery_seq, after.value, answer.reason.value, answer.detail)
     yield Tell("close_deliveries", [row])
-    yield Tell("end_sends", [(claim.send_seq, answer.reason.value, gates_bytes(answer.gates))])
+    end = (claim.send_seq, answer.reason.value, gates_bytes(answer.gates), to_ms(now))
+    yield Tell("end_sends", [end])
     yield from _tell_end(claim, answer, has_failed=has_failed, now=now)
     yield from give_back(claim.plan, claim.delivery_seq)
 

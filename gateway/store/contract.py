@@ -303,9 +303,17 @@ class Business(Protocol):
         ...
 
     async def seen_at(
-        self, recipient_id: str, places: Mapping[str, bool], *, now: datetime
+        self,
+        recipient_id: str,
+        places: Mapping[str, bool],
+        *,
+        groups: Mapping[str, Sequence[str]],
+        now: datetime,
     ) -> Sequence[str]:
-        """A person is inside these fences and groups, each open or not."""
+        """A person is inside these fences and groups, each open or not.
+
+        `groups` are those of a fence: a message at one of their fences cools all of them.
+        """
         ...
 
     async def put_fence(self, fence_id: str, feature: bytes, *, now: datetime) -> None: ...

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from gateway.core import facts, ids
 from gateway.core.attribution import Credit, Touched, credit
 from gateway.core.engagement import Fact
-from gateway.core.gates import Reason
 from gateway.core.plan import unpack
 from gateway.core.request import ConversionData
 from gateway.store.rows import tell_facts
@@ -24,17 +23,16 @@ def convert(
         return None
     at = data.occurred_at or now
     rows = yield Ask("touches_of_person", [(data.recipient_id,)])
-    code = data.coupon_code.upper().strip() if data.coupon_code else None
     touched = [_touched(row) for row in rows]
-    found = credit(touched, windows, at=at, coupon_code=code)
+    found = credit(touched, windows, at=at, coupon_code=data.coupon_code)
     yield Tell("insert_conversions", [_conversion_row(name, data, found, at=at)])
     if found is not None:
         yield from tell_facts([(found.touched.send_seq, _fact(name, data, found, at=at))])
-    return (yield from stop_person(data.recipient_id, Reason.CONVERTED, now=now))
+    return (yield from stop_person(data.recipient_id, at=at, now=now))
 
 
 def _touched(row: Row) -> Touched:
-    send_seq, position, channel, sent, delivered, clicked, code, accepted, end, packed = row
+    send_seq, position, channel, sent, delivered, clicked, code, end, ended, packed = row
     plan = unpack(packed)
     is_holdout = end == "held_out"
     return Touched(
@@ -42,12 +40,16 @@ def _touched(row: Row) -> Touched:
         position=position or 0,
         plan=plan,
         channel=channel or (plan.routes[0].channel if plan.routes else "email"),
-        sent_at=from_ms(sent if sent is not None else accepted),
-        delivered_at=from_ms(delivered) if delivered is not None else None,
-        clicked_at=from_ms(clicked) if clicked is not None else None,
+        sent_at=_at(ended if is_holdout else sent),
+        delivered_at=_at(delivered),
+        clicked_at=_at(clicked),
         coupon_code=code,
         is_holdout=is_holdout,
     )
+
+
+def _at(ms: int | None) -> datetime | None:
+    return None if ms is None else from_ms(ms)
 
 
 def _conversion_row(name: str, data: ConversionData, found: Credit | None, *, at: datetime) -> Row:

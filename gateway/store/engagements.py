@@ -19,7 +19,7 @@ from gateway.core.gates import Cause, Standing
 from gateway.core.plan import Plan, unpack
 from gateway.store import coupons
 from gateway.store.claims import plan_fallback
-from gateway.store.consent import CHANNELS, tell_change, tell_changes
+from gateway.store.consent import CHANNELS, Told, tell_change, tell_changes
 from gateway.store.contract import Answer, Change, Hit
 from gateway.store.rows import standings_for, tell_facts
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms, to_ms_or_none
@@ -85,11 +85,25 @@ def _take_changes(
             answers.append(None)
             continue
         about = change if one is None else _about(change, one)
-        told = None if one is None else (one.plan, one.position, one.send_seq)
+        told, delivery_seq = yield from _answered(change, one)
         answers.append((yield from tell_change(about, now=now, secret=secret, told=told)))
-        if one is not None and change.fact is EventType.UNSUBSCRIBED:
-            yield Tell("mark_unsubscribed", [(one.seq, to_ms(now))])
+        if delivery_seq is not None and change.fact is EventType.UNSUBSCRIBED:
+            yield Tell("mark_unsubscribed", [(delivery_seq, to_ms(now))])
     return answers
+
+
+def _answered(change: Change, one: Known | None) -> Script[tuple[Told | None, int | None]]:
+    """The delivery that a change answers, and its number: the one it names, or the last SMS."""
+    if one is not None:
+        return (one.plan, one.position, one.send_seq), one.seq
+    if change.cause is not Cause.STOP:
+        return None, None
+    people = yield Ask("recipients_of", [(subject,) for subject in change.subjects])
+    found = yield Ask("last_delivery_on", [(person, "sms") for _, person in people])
+    if not found:
+        return None, None
+    last = max(found, key=lambda row: row[5])
+    return (unpack(last[6]), last[1], last[5]), last[7]
 
 
 def deliveries(delivery_ids: Sequence[str]) -> Script[dict[str, Known]]:
@@ -283,7 +297,7 @@ def _reply_fact(answer: Answer, last: Row | None) -> tuple[Fact, int | None]:
             channel="sms", at=answer.occurred_at, reason=answer.said, provider=answer.provider,
         )  # fmt: skip
         return fact, None
-    _, position, provider, provider_message_id, attempts, send_seq, plan = last
+    _, position, provider, provider_message_id, attempts, send_seq, plan, _ = last
     fact = facts.of_delivery(
         unpack(plan), position, EventType.REPLIED, at=answer.occurred_at, name=(answer.key,),
         provider=provider, provider_message_id=provider_message_id, attempt=attempts,

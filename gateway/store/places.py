@@ -12,10 +12,16 @@ from gateway.store.script import Ask, Row, Script, Tell, to_ms
 
 
 def seen_at(
-    recipient_id: str, places: Mapping[str, bool], *, cooldown: timedelta, now: datetime
+    recipient_id: str,
+    places: Mapping[str, bool],
+    *,
+    groups: Mapping[str, Sequence[str]],
+    cooldown: timedelta,
+    now: datetime,
 ) -> Script[list[str]]:
     """A person is inside these fences and groups (each open or not); the armed sends that go now.
 
+    `groups` are the groups of a fence, which a message there cools with it.
     In a cooldown, or where all that match are closed, an armed request stays armed. The first
     armed send of a person takes the place, so many presence events send one message.
     """
@@ -26,7 +32,8 @@ def seen_at(
     going: list[str] = []
     for one in _by_priority(rows, now=now):
         plan = one.claim.plan
-        inside = {place for place in plan.fences if places.get(place)}
+        matched = [place for place in plan.fences if places.get(place)]
+        inside = {*matched, *(group for place in matched for group in groups.get(place, ()))}
         if not inside or inside & cooling:
             continue
         cooling |= inside

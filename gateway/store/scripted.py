@@ -198,10 +198,16 @@ class ScriptedStore(ABC):
         return await self._write(conversions.convert(name, data, windows=windows, now=now))
 
     async def seen_at(
-        self, recipient_id: str, inside: Mapping[str, bool], *, now: datetime
+        self,
+        recipient_id: str,
+        inside: Mapping[str, bool],
+        *,
+        groups: Mapping[str, Sequence[str]],
+        now: datetime,
     ) -> Sequence[str]:
         cooldown = self._conduct.cooldown
-        return await self._write(places.seen_at(recipient_id, inside, cooldown=cooldown, now=now))
+        script = places.seen_at(recipient_id, inside, groups=groups, cooldown=cooldown, now=now)
+        return await self._write(script)
 
     async def put_fence(self, fence_id: str, feature: bytes, *, now: datetime) -> None:
         await self._write(places.put_fence(fence_id, feature, now=now))

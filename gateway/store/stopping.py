@@ -7,16 +7,20 @@ again, and named to the caller, who tells the last gate in memory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.core import ids
 from gateway.core.delivery import State
 from gateway.core.gates import Reason
+from gateway.core.plan import Plan
 from gateway.store.claims import close, due_of, ended
 from gateway.store.contract import Switch
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 
 SOME = 500
+LATE_NEWS = timedelta(days=1)
+"""How long after a return its news may still be on its way to whoever plans the touches."""
+
 CLAIMED = frozenset({State.CLAIMED})
 CHANNELS = ("email", "sms", "push")
 
@@ -26,8 +30,6 @@ def stop(rows: Iterable[Row], reason: Reason, *, now: datetime) -> Script[list[s
     stopped: list[str] = []
     for row in rows:
         one = due_of(row, until=now)
-        if reason is Reason.CONVERTED and not one.claim.plan.is_promotional:
-            continue
         stopped.append(one.claim.plan.send_id)
         yield Tell("stop_sends", [(one.claim.send_seq, reason.value)])
         yield Tell("fall_back_at", [(one.claim.delivery_seq, None)])
@@ -36,10 +38,21 @@ def stop(rows: Iterable[Row], reason: Reason, *, now: datetime) -> Script[list[s
     return stopped
 
 
-def stop_person(recipient_id: str, reason: Reason, *, now: datetime) -> Script[list[str]]:
-    """Stop everything that waits for a person."""
-    rows = yield Ask("open_of_person", [(recipient_id,)])
-    return (yield from stop(rows, reason, now=now))
+def stop_person(recipient_id: str, *, at: datetime, now: datetime) -> Script[list[str]]:
+    """Stop every promotion that waits for a person who came back at that moment.
+
+    What was asked for long after it is for somebody who left again: it goes on.
+    """
+    rows = [
+        row
+        for row in (yield Ask("open_of_person", [(recipient_id,)]))
+        if _is_stopped_by(due_of(row, until=now).claim.plan, at)
+    ]
+    return (yield from stop(rows, Reason.CONVERTED, now=now))
+
+
+def _is_stopped_by(plan: Plan, at: datetime) -> bool:
+    return plan.is_promotional and plan.accepted_at <= at + LATE_NEWS
 
 
 def cancel_request(source: str, request_id: str, *, now: datetime) -> Script[list[str]]:

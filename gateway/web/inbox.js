@@ -40,7 +40,7 @@ function refreshSoon() {
 }
 
 function take(event) {
-  document.querySelector("aside .empty")?.remove();
+  document.querySelector("aside > .empty")?.remove();
   facts.insertAdjacentHTML("afterbegin", event.data);
   localTimes(facts.firstElementChild);
   facts.firstElementChild.classList.add("fresh");

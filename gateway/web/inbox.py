@@ -11,9 +11,10 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -54,12 +55,14 @@ _DOCUMENT = """<!doctype html>
 class Inbox:
     """Handlers of `/inbox` and of `/shop`, where the demo's links lead.
 
-    `captured` gives messages newest first, `names` maps recipient ids to names.
+    `captured` gives messages newest first, `names` maps recipient ids to names, `results` is what
+    the campaign brought, as `/v1/campaigns/{campaign}/results` has it.
     """
 
     captured: Callable[[], Sequence[Captured]]
     stream: Stream
     names: Mapping[str, str]
+    results: Callable[[], Awaitable[Mapping[str, Any]]]
     pages: Pages
     options: WebOptions
     clock: Clock
@@ -71,15 +74,18 @@ class Inbox:
             web.get("/inbox/stream", self.follow, allow_head=False),
             web.get("/inbox/mails/{delivery_id}", self.mail),
             web.get("/shop", self.shop),
+            web.get("/shop/feedback", self.thank),
         ]
 
     async def show(self, request: web.Request) -> web.Response:
         """The page, as things are now."""
         channel = request.query.get("channel", "")
+        found = await self.results()
         view = View(
             captured=self.captured(),
             told=self.stream.recent(),
             names=self.names,
+            results=found,
             channel=channel if channel in NAMES else "",
             person=request.query.get("person", "")[:QUERY_CHARS_MAX],
         )
@@ -140,6 +146,14 @@ class Inbox:
             'on the topic already.</p><nav><a href="/inbox">See it in the inbox</a></nav>'
         )
         return self.pages.team("Welcome back", main, wide=False)
+
+    async def thank(self, _request: web.Request) -> web.Response:
+        """Where an answer to `feedback` leads; the click was the answer."""
+        main = (
+            "<h1>Thank you</h1><p>One click was the whole answer: it is on the topic already, with "
+            'the address that it led to.</p><nav><a href="/inbox">See it in the inbox</a></nav>'
+        )
+        return self.pages.team("Thank you", main, wide=False)
 
     def _after(self, request: web.Request) -> int:
         asked = request.headers.get("Last-Event-ID") or request.query.get("after", "0")

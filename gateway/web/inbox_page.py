@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from typing import Any
 from urllib.parse import urlencode
 
 from channels.contract import EmailContent, Kind, PushContent, SmsContent
+from gateway.web import inbox_results
 from gateway.web.inbox_ports import Captured, Told
 
 FACTS_MAX = 200
@@ -23,7 +25,15 @@ ARRIVED = "delivered"
 NAMES: Mapping[str, str] = {"email": "E-mail", "sms": "SMS", "push": "Push"}
 COUNTED = ("sent", "delivered", "opened", "clicked", "unsubscribed", "bounced", "suppressed",
            "dead letter")  # fmt: skip
-ACTS = frozenset({"opened", "clicked", "replied", "unsubscribed", "resubscribed", "complained"})
+ACTS = frozenset(
+    {"opened", "clicked", "replied", "unsubscribed", "resubscribed", "complained", "returned"}
+)
+SAID: Mapping[str, str] = {
+    "conversion.attributed": "returned",
+    "coupon.issued": "coupon issued",
+    "coupon.redeemed": "coupon redeemed",
+    "coupon.expired": "coupon expired",
+}
 LOST = frozenset({"bounced", "failed", "unknown", "dead letter"})
 _ICON = (
     '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d="{}" fill="none" '
@@ -43,12 +53,14 @@ _ONE_CLICK = re.compile(r"<(https?://[^>\"]+)>")
 class View:
     """What to show: everything caught (newest first), everything told, and what was chosen.
 
-    `names` maps recipient ids to names; `channel` and `person` are empty for *any*.
+    `names` maps recipient ids to names, `results` is what the campaign brought; `channel` and
+    `person` are empty for *any*.
     """
 
     captured: Sequence[Captured]
     told: Sequence[Told]
     names: Mapping[str, str]
+    results: Mapping[str, Any]
     channel: str = ""
     person: str = ""
 
@@ -79,14 +91,15 @@ def page(view: View) -> str:
     trails = _trails(view.told)
     last = view.told[-1].number if view.told else 0
     return (
-        f'<header><p class="brand">Inbox of the demo</p>{_counts(view)}</header>'
+        f'<header><p class="brand">Inbox of the demo</p>{_counts(view)}'
+        f"{inbox_results.DASHBOARD}</header>"
         f'<div class="desk" data-last="{last}">'
         f'<nav class="people" aria-label="People">{_filters(view, chosen)}'
         f"{_list(view, people, chosen)}</nav>"
         f"<main>{_messages(view, chosen, trails)}</main>"
+        f'<div class="side">{inbox_results.panel(view.results)}'
         '<aside aria-labelledby="live"><h2 id="live">Live from the topic</h2>'
-        f"{_facts(view)}</aside>"
-        "</div>"
+        f"{_facts(view)}</aside></div></div>"
     )
 
 
@@ -106,8 +119,8 @@ def row(fact: Told, names: Mapping[str, str]) -> str:
 
 
 def word_of(fact: Told) -> str:
-    """A fact's type in one word: `delivered`, `clicked`, `dead letter`."""
-    return fact.type.rpartition(".")[2].replace("_", " ")
+    """A fact's type in a word or two: `delivered`, `clicked`, `dead letter`, `coupon issued`."""
+    return SAID.get(fact.type) or fact.type.rpartition(".")[2].replace("_", " ")
 
 
 def mail(content: EmailContent) -> str:

@@ -659,10 +659,10 @@ async def test_an_armed_request_goes_when_its_person_is_inside(store: Store) -> 
         ("ada", {"shops": False}),
         ("bo", {"shops": True}),
     ):
-        assert await store.seen_at(person, places, now=NOW) == []
+        assert await store.seen_at(person, places, groups={}, now=NOW) == []
     assert await claim(store, "sms") == []
     for number in range(10):
-        found = await store.seen_at("ada", {"shop-1": True, "shops": True}, now=NOW)
+        found = await store.seen_at("ada", {"shop-1": True, "shops": True}, groups={}, now=NOW)
         assert len(found) == int(number == 0)
     assert len(await claim(store, "sms")) == 1
 
@@ -673,9 +673,21 @@ async def test_in_a_cooldown_an_armed_request_stays_armed(store: Store) -> None:
     await admit(store, "r1", "sms", geo=geo)
     await admit(store, "r2", "sms", geo=geo, campaign="autumn")
     inside = {"shop-1": True, "shops": True}
-    assert await store.seen_at("ada", inside, now=NOW) == [send_id("/crm", "r1")]
-    assert await store.seen_at("ada", inside, now=NOW + DAY - SOON) == []
-    assert await store.seen_at("ada", inside, now=NOW + DAY) == [send_id("/crm", "r2")]
+    assert await store.seen_at("ada", inside, groups={}, now=NOW) == [send_id("/crm", "r1")]
+    assert await store.seen_at("ada", inside, groups={}, now=NOW + DAY - SOON) == []
+    assert await store.seen_at("ada", inside, groups={}, now=NOW + DAY) == [send_id("/crm", "r2")]
+
+
+async def test_a_message_at_one_fence_cools_its_whole_group(store: Store) -> None:
+    """Two shops of one group and one of another: an SMS at the first holds back the second."""
+    groups = {"shop-1": ["shops"], "shop-2": ["shops"], "kiosk": ["kiosks"]}
+    for name, fence in (("r1", "shop-1"), ("r2", "shop-2"), ("r3", "kiosk")):
+        await admit(store, name, "sms", geo={"fences": [fence]})
+    gone = [
+        await store.seen_at("ada", {fence: True, group: True}, groups=groups, now=NOW)
+        for fence, (group,) in groups.items()
+    ]
+    assert gone == [[send_id("/crm", "r1")], [], [send_id("/crm", "r3")]]
 
 
 async def test_geo_expires_at_ends_an_armed_request_as_expired(store: Store) -> None:
@@ -727,7 +739,7 @@ async def _live(store: Store, person: str) -> None:
         store, f"{person}-2", "push", person=person, recipient=phone, geo={"fences": ["shop"]}
     )
     await _revoke(store, "sms", person=person)
-    await store.seen_at(person, {"shop": True}, now=NOW)
+    await store.seen_at(person, {"shop": True}, groups={}, now=NOW)
     await store.convert(f"c-{person}", conversion(person, value=PAID), now=NOW)
     await store.keep_links(
         [(f"L{person}", one.claim.delivery_id, 0, f"https://x.example/{person}")]

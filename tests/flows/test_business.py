@@ -250,7 +250,7 @@ async def test_an_armed_request_waits_for_days_and_goes_in_a_moment(world: World
         assert not world.channels["sms"].calls
         for hours, count in ((0.0, 1), (12.0, 1), (12.1, 2)):
             await world.later(hours * HOUR_S)
-            await process.store.seen_at("ada", {"shops": True}, now=world.clock.now())
+            await process.store.seen_at("ada", {"shops": True}, groups={}, now=world.clock.now())
             await world.settle_down()
             assert len(world.channels["sms"].calls) == count
 

@@ -1,3 +1,5 @@
+"""What the pages show is true: examples run, lists are whole, links lead somewhere."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,34 +8,45 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from support.source import ROOT
 
 from channels.contract import EmailContent
+from gateway import policies
+from gateway.__main__ import cli
 from gateway.bus.contract import Record
 from gateway.bus.embedded import EMBEDDED, EmbeddedBroker
 from gateway.bus.kafka import KafkaOptions, KafkaSource
 from gateway.catalog import load_catalog
 from gateway.clock import SystemClock
 from gateway.config import load
+from gateway.core import bodies, offers, wire
 from gateway.core.compile import compile_template
 from gateway.core.engagement import EventType, FactData
+from gateway.core.fence_features import read_feature
+from gateway.core.fences import is_open
+from gateway.core.gates import Reason
 from gateway.core.links import PlainLinks
 from gateway.core.meta import TemplateSource
-from gateway.core.request import Recipient, SendData
+from gateway.core.request import Event, Recipient, SendData
 from gateway.core.variables import Brand, facts_of, sample_facts
 from gateway.core.wire import SENDS, decode
 from gateway.core.wire_http import decode_consent
 from gateway.errors import RefusedError, SettingsError
-from gateway.settings import Settings
+from gateway.flows.desk import SCOPE
+from gateway.settings import Kafka, Settings
 from gateway.telemetry import Metrics
+from gateway.web.api import Api
 
 README = ROOT / "README.md"
 PUBLISHING = ROOT / "docs/publishing.md"
 TEMPLATES = ROOT / "docs/templates.md"
+WINBACK = ROOT / "docs/winback.md"
 PAGES = sorted(
     path
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -42,14 +55,19 @@ PAGES = sorted(
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 ZONES: frozenset[str] = frozenset()
+ALL_TYPES = wire.SENDS | wire.PRESENCE | wire.CONVERSIONS | wire.CONSENT
+CALL = re.compile(r"curl -X (\w+) http://localhost:8080(/\S+) .*?--data '(.*?)'", re.DOTALL)
+
+
+def _blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of a language on a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def _block(path: Path, language: str) -> str:
     """The one fenced block of a language on a page."""
-    (found,) = re.findall(
-        rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return str(found)
+    (found,) = _blocks(path, language)
+    return found
 
 
 def _environment(text: str) -> Mapping[str, str]:
@@ -131,6 +149,102 @@ async def _first_record(bootstrap: str) -> Record:
     raise AssertionError("the source ended")
 
 
+def test_the_example_creates_the_topics_that_are_read_and_written() -> None:
+    """Whoever runs the example has every topic of the default settings, and no other."""
+    (loop,) = [block for block in _blocks(README, "sh") if "kafka-topics" in block]
+    (named,) = re.findall(r"for topic in (.*); do", loop)
+    (prefix,) = re.findall(r'--topic "(.*)\$topic"', loop)
+    fields = [name for name in Kafka.__dataclass_fields__ if name.endswith("_topic")]
+    topics = {getattr(load({}, command="preview").kafka, name) for name in fields}
+    assert {prefix + name for name in named.split()} == topics
+    listed = re.findall(r"^\| `(winback\.[a-z.]+)` \|", README.read_text(), re.MULTILINE)
+    assert set(listed) == topics
+
+
+# --- a programme ----------------------------------------------------------------------------------
+
+
+def _events() -> list[Event]:
+    """The events of the page on programmes, decoded."""
+    zones = frozenset({"Europe/Copenhagen"})
+    blocks = _blocks(WINBACK, "json")
+    return [decode(block.encode(), (), ALL_TYPES, zones=zones) for block in blocks]
+
+
+def test_every_event_of_the_programme_is_taken(settings: Settings) -> None:
+    """Each example passes the contract, and each request's template fills on its channels."""
+    brand = Brand(settings.brand.name, settings.brand.site_url, settings.brand.postal_address)
+    catalog = load_catalog(None, brand)
+    types = {event.type for event in _events()}
+    assert types == ALL_TYPES - wire.CONSENT
+    for event in _events():
+        if isinstance(event.data, SendData):
+            template = catalog.get(event.data.template)
+            assert template is not None
+            channels = event.data.channels or template.channels
+            assert template.faults(facts_of(event.data), channels) == []
+
+
+def test_the_touches_of_the_programme_belong_together() -> None:
+    """All touches are of one campaign, person and experiment, so one draw decides all of them."""
+    touches = [event.data for event in _events() if isinstance(event.data, SendData)]
+    experiments = {(t.experiment.name, t.experiment.holdout) for t in touches if t.experiment}
+    assert len(touches) > 1
+    assert len(experiments) == 1
+    assert len({(t.campaign, t.recipient.id, t.recipient.email) for t in touches}) == 1
+    assert all(touch.experiment and (touch.expires_at or touch.geo) for touch in touches)
+
+
+def test_the_policy_of_the_programme_is_read(tmp_path: Path) -> None:
+    """The example file is a policy, and the tables that it leaves out are the packaged ones."""
+    (tmp_path / "policy.toml").write_text(_block(WINBACK, "toml"))
+    policy, packaged = policies.load_policy(tmp_path / "policy.toml"), policies.load_policy(None)
+    assert policy.caps
+    assert set(policy.quiet.by_channel) == {"email", "sms", "push"}
+    assert (policy.doubt_wait, policy.geo) == (packaged.doubt_wait, packaged.geo)
+
+
+def test_every_call_of_the_programme_is_a_route_with_a_body_that_is_taken() -> None:
+    """The `curl` lines are calls that the gateway answers, with bodies that pass."""
+    calls = CALL.findall(WINBACK.read_text())
+    assert len(calls) == WINBACK.read_text().count("curl -X")
+    for method, path, body in calls:
+        _take_body(method, path, body.encode())
+
+
+def _take_body(method: str, path: str, body: bytes) -> None:
+    match method, path.strip("/").split("/")[1:]:
+        case "PUT", ["coupon-pools", _]:
+            assert bodies.read(bodies.Pool, body).generate
+        case "PUT", ["fences", name]:
+            fence = read_feature(body, name, zones=frozenset({"Europe/Copenhagen"}))
+            assert fence.groups
+            assert is_open(fence, datetime(2027, 3, 15, 9, tzinfo=UTC))
+        case "PUT", ["switches", scope]:
+            assert SCOPE.fullmatch(scope)
+            assert bodies.read(bodies.SwitchState, body).state == "stopped"
+        case "POST", ["coupons", _, "redeem"]:
+            assert bodies.read(bodies.Redeem, body).order_id
+        case _:
+            pytest.fail(f"{method} {path}: no such call")
+
+
+def test_the_offers_of_the_programme_are_those_of_the_table() -> None:
+    """What the page says of each reason is what the packaged table gives."""
+    kinds = {
+        reason: {row.kind for row in policies.load_offers().rows if reason in row.reasons}
+        for reason in offers.REASONS
+    }
+    assert kinds["payment"] == {None}
+    assert kinds["price"] == kinds["competitor"]
+    assert kinds["price"] == {"percent_off", "amount_off", "free_shipping", None}
+    assert kinds["service"] == kinds["product"] == {"consultation", "gift", None}
+    assert kinds["outgrown"] == {"consultation", None}
+    assert kinds["forgot"] == {"free_shipping", None}
+    assert kinds["other"] == {"gift", None}
+    assert all(row.pool is None for row in policies.load_offers().rows)
+
+
 # --- commands and links -------------------------------------------------------------------------
 
 
@@ -149,13 +263,10 @@ def test_every_make_target_that_a_page_names_exists() -> None:
 
 def test_every_command_that_a_page_names_exists() -> None:
     """`winback something` in a page is a command of this version."""
-    source = (ROOT / "gateway/__main__.py").read_text()
-    named = set(re.findall(r'@cli\.command\(name="(\w+)"\)', source))
-    commands = named | set(re.findall(r"@cli\.command\(\)(?:\n@[^\n]+)*\ndef (\w+)", source))
-    assert {"run", "demo"} <= commands
+    assert {"run", "demo"} <= set(cli.commands)
     for path in PAGES:
-        for command in re.findall(r"(?:`|bin/)winback ([a-z]+)", path.read_text()):
-            assert command in commands, f"{path.name}: winback {command}"
+        for command in re.findall(r"(?:`|bin/|\$ )winback ([a-z]+)", path.read_text()):
+            assert command in cli.commands, f"{path.name}: winback {command}"
 
 
 def _anchors(path: Path) -> set[str]:
@@ -207,10 +318,42 @@ def test_publishing_lists_every_field_and_type_of_an_output_event() -> None:
     (fields,) = [line for line in section.splitlines() if line.startswith("`send_id` ")]
     assert re.findall(r"`(\w+)`", fields) == list(FactData.__struct_fields__)
     told = set(re.findall(r"^\| `(winback\.[\w.]+)` \|", section, re.MULTILINE))
-    later = {EventType.ARMED, EventType.ATTRIBUTED} | {
-        kind for kind in EventType if ".coupon." in kind.value
-    }
-    assert told == {kind.value for kind in EventType} - {kind.value for kind in later}
+    assert told == {kind.value for kind in EventType}
+
+
+def test_publishing_lists_every_reason_of_a_suppressed_send() -> None:
+    """The table of reasons has each one once, and no other."""
+    section = _between(PUBLISHING, "| `reason` of `send.suppressed` |", "Where several channels")
+    rows = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)[1:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(reason.value for reason in Reason)
+
+
+def test_publishing_lists_every_route_of_the_api() -> None:
+    """The table of HTTP is what is answered under `/v1`."""
+    section = _between(PUBLISHING, "## HTTP", "## Not yet")
+    listed = set()
+    for row in re.findall(r"^\| (`[A-Z].+?) \|", section, re.MULTILINE):
+        listed |= _routes_of(row)
+    parts: Any = None  # only the table of routes is asked for
+    routes = [*Api(parts, parts, parts, parts, parts).routes()]
+    answered = {(one.method, re.sub(r"{\w+}", "{}", one.path)) for one in routes}
+    assert listed == answered
+
+
+def _routes_of(row: str) -> set[tuple[str, str]]:
+    """`PUT`, `DELETE /v1/a/{id}`, `/v1/b`: a method alone goes with the next path."""
+    methods: list[str] = []
+    found: set[tuple[str, str]] = set()
+    is_done = False
+    for word in re.findall(r"[A-Z]+|/[^\s`,]+", re.sub(r"{\w+}", "{}", row)):
+        if word.startswith("/"):
+            found |= {(method, word) for method in methods}
+            is_done = True
+            continue
+        methods = [word] if is_done else [*methods, word]
+        is_done = False
+    return found
 
 
 def test_publishing_shows_a_dead_letter_as_it_is() -> None:

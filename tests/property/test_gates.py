@@ -170,7 +170,7 @@ def test_every_end_has_a_reason_that_is_true(
 
 
 @given(words(), st.booleans())
-def test_c22_only_a_general_yes_to_sms_is_proof(said: list[Word], *, is_first: bool) -> None:
+def test_c22_only_a_general_yes_to_sms_is_proof(said: list[Word], is_first: bool) -> None:  # noqa: FBT001 - hypothesis fills by position
     """With proof required, an SMS goes out only where such a word of consent stands."""
     plan = structs.replace(WHOLE, routes=(WHOLE.routes[1],))
     rest = [word for word in said if word.cause is not Cause.CONSENT or word.topic]

@@ -1,4 +1,4 @@
-"""One customer, from the first message to the last trace, through a real process and a real Kafka."""
+"""One customer from the first message to the last trace: a real process on a real Kafka."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def _passes_the_shop(on: Stage, customer: Person, told: Timeline) -> str:
 
 
 async def _returns(on: Stage, customer: Person, code: str, told: Timeline) -> None:
-    """The code is redeemed, the order comes by Kafka, and what was planned to sell is called off."""
+    """The code is redeemed, the order comes by Kafka, what was planned to sell is called off."""
     value = {"amount": "84.50", "currency": "EUR"}
     status, _ = await on.gateway.api(
         "POST", f"/v1/coupons/{code}/redeem", {"order_id": "o-17", "value": value}

@@ -565,6 +565,22 @@ async def test_what_is_no_sighting_leaves_a_request_armed(on: Stage) -> None:
     assert (await story(on, second))["state"] == "armed", "there is a cooldown"
 
 
+async def test_a_device_that_names_a_group_means_one_of_its_fences(on: Stage) -> None:
+    """Whoever armed the group is reached; whoever armed one fence of it is not."""
+    group, shop = unique("shops"), unique("shop")
+    await business.fence(on, shop, (20.0, 20.0), groups=[group])
+    of_group, of_shop = Person(), Person()
+    goes, stays = await ask(
+        on,
+        of_group.request("sms", geo={"fences": [group]}),
+        of_shop.request("sms", geo={"fences": [shop]}),
+    )
+    await tell(on, on.topics.presence, *(one.presence(fence=group) for one in (of_group, of_shop)))
+    await on.out.see("message.sent", send_id=goes)
+    await quiet()
+    assert (await story(on, stays))["state"] == "armed"
+
+
 async def test_an_armed_request_ends_as_expired_at_its_time(on: Stage) -> None:
     """`geo.expires_at` passes and nobody came."""
     (armed,) = await ask(

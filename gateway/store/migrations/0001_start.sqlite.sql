@@ -18,7 +18,8 @@ CREATE TABLE sends (
   gates BLOB NOT NULL,
   accepted_at INTEGER NOT NULL,
   stop TEXT,
-  ended TEXT
+  ended TEXT,
+  ended_at INTEGER
 );
 CREATE INDEX sends_of_person ON sends (recipient_id, seq);
 CREATE INDEX sends_of_campaign ON sends (campaign, seq);
@@ -51,7 +52,7 @@ CREATE TABLE deliveries (
   detail TEXT
 );
 CREATE UNIQUE INDEX deliveries_of_send ON deliveries (send_seq, position);
-CREATE INDEX deliveries_due ON deliveries (channel, priority, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_due ON deliveries (channel, priority, due_at, state) WHERE due_at IS NOT NULL;
 CREATE INDEX deliveries_expiring ON deliveries (expires_at) WHERE due_at IS NOT NULL AND expires_at IS NOT NULL;
 CREATE INDEX deliveries_waiting ON deliveries (state) WHERE state IN ('held', 'armed');
 CREATE INDEX deliveries_falling_back ON deliveries (fallback_at) WHERE fallback_at IS NOT NULL;

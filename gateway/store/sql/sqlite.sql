@@ -21,13 +21,13 @@ SELECT subject, channel, topic, cause, is_revoked, occurred_at FROM standings WH
 
 -- name: insert_sends
 -- A request becomes a send.
-INSERT INTO sends (seq, send_id, digest, recipient_id, campaign, is_promotional, plan, request, gates, accepted_at, ended)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+INSERT INTO sends (seq, send_id, digest, recipient_id, campaign, is_promotional, plan, request, gates, accepted_at, ended, ended_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, CASE WHEN ?11 IS NULL THEN NULL ELSE ?10 END);
 
 -- name: end_sends
 -- A send ended without (another) message; what the gates said now stands behind what they said
 -- before (both are JSON arrays, and neither is empty).
-UPDATE sends SET ended = ?2, gates = CAST(
+UPDATE sends SET ended = ?2, ended_at = ?4, gates = CAST(
   substr(CAST(gates AS TEXT), 1, length(CAST(gates AS TEXT)) - 1) || ',' || substr(CAST(?3 AS TEXT), 2) AS BLOB)
 WHERE seq = ?1;
 
@@ -205,10 +205,11 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING;
 SELECT seq FROM conversions WHERE name = ?1;
 
 -- name: touches_of_person
--- Every delivery to a person that a conversion may be credited to.
-SELECT d.send_seq, d.position, d.channel, d.sent_at, d.delivered_at, d.clicked_at, d.coupon_code, s.accepted_at, s.ended, s.plan
+-- Every delivery to a person that a conversion may be credited to; one in doubt only by its coupon.
+SELECT s.seq, d.position, d.channel, d.sent_at, d.delivered_at, d.clicked_at, d.coupon_code, s.ended, s.ended_at, s.plan
 FROM sends s LEFT JOIN deliveries d ON d.send_seq = s.seq
-WHERE s.recipient_id = ?1 AND (d.sent_at IS NOT NULL OR s.ended = 'held_out');
+WHERE s.recipient_id = ?1
+  AND (d.sent_at IS NOT NULL OR s.ended = 'held_out' OR (d.coupon_code IS NOT NULL AND d.state IN ('in_doubt', 'unknown')));
 
 -- name: mark_hits
 -- A person opened or clicked: their first open and their last click are kept.
@@ -342,7 +343,7 @@ SELECT subject, recipient_id FROM addresses WHERE subject = ?1;
 
 -- name: last_delivery_on
 -- The newest delivery to a person on a channel.
-SELECT s.recipient_id, d.position, d.provider, d.provider_message_id, d.attempts, s.seq, s.plan
+SELECT s.recipient_id, d.position, d.provider, d.provider_message_id, d.attempts, s.seq, s.plan, d.seq
 FROM sends s JOIN deliveries d ON d.send_seq = s.seq
 WHERE s.recipient_id = ?1 AND d.channel = ?2 AND d.sent_at IS NOT NULL
 ORDER BY s.seq DESC LIMIT 1;
@@ -389,9 +390,12 @@ WHERE d.doubt_until IS NOT NULL AND d.doubt_until <= ?1 ORDER BY d.doubt_until L
 UPDATE deliveries SET state = ?2, due_at = ?3, doubt_until = NULL, targets = ?4, reason = ?5 WHERE seq = ?1;
 
 -- name: backlog
--- How many open deliveries there are by channel and state, and when the oldest was due.
-SELECT channel, state, count(*), min(due_at) FROM deliveries
-WHERE due_at IS NOT NULL OR claimed_until IS NOT NULL OR doubt_until IS NOT NULL GROUP BY channel, state;
+-- How many open deliveries there are by channel and state, and when the oldest was due; from indexes alone.
+SELECT channel, state, count(*), min(due_at) FROM (
+  SELECT channel, state, due_at FROM deliveries WHERE due_at IS NOT NULL
+  UNION ALL SELECT channel, state, NULL FROM deliveries WHERE claimed_until IS NOT NULL
+  UNION ALL SELECT channel, state, NULL FROM deliveries WHERE doubt_until IS NOT NULL
+) GROUP BY channel, state;
 
 -- name: outbox_depth
 -- How many facts wait to be published.
@@ -506,7 +510,7 @@ WHERE recipient_id = ?1;
 -- name: results
 -- Every send of a campaign with what became of it.
 SELECT s.seq, s.recipient_id, s.ended, s.plan,
-       max(d.sent_at), max(d.delivered_at), max(d.opened_at), max(d.clicked_at), min(CASE WHEN d.sent_at IS NOT NULL THEN d.channel END),
+       max(d.sent_at), max(d.delivered_at), max(d.opened_at), max(d.clicked_at), (SELECT l.channel FROM deliveries l WHERE l.send_seq = s.seq AND l.sent_at IS NOT NULL ORDER BY l.position DESC LIMIT 1),
        max(d.unsubscribed_at)
 FROM sends s LEFT JOIN deliveries d ON d.send_seq = s.seq
 WHERE s.campaign = ?1 AND s.seq > ?2 GROUP BY s.seq ORDER BY s.seq LIMIT ?3;
