@@ -6,7 +6,8 @@ Requests are admitted in batches; other events of a batch are applied one by one
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -103,23 +104,39 @@ class Intake:
         return any(lane.is_crowded for lane in self._lanes.values())
 
     async def _take_batch(self, batch: Batch) -> None:
-        """Admit runs of requests together; whatever stands between them is applied in its turn."""
+        """Admit runs of requests together; what stands between them is applied in its turn."""
         offered: list[Offered] = []
         refusals: list[Refusal] = []
+        changes: list[Event] = []
         for record in batch.records:
             try:
                 types = self._options.types.get(record.topic, frozenset())
                 event = decode(record.value, record.headers, types, zones=self._options.zones)
-                if isinstance(event.data, SendData):
-                    offered.append(Offered(*self._planner.admission(event), record))
+                if not isinstance(event.data, SendData):
+                    await self._admit_records(offered, refusals)
+                    offered, refusals = [], []
+                    changes.append(event)
                     continue
+                await self._apply_all(changes)
+                changes = []
+                offered.append(Offered(*self._planner.admission(event), record))
             except RefusedError as refused:
                 refusals.append(refusal(record, refused))
-                continue
-            await self._admit_records(offered, refusals)
-            offered, refusals = [], []
-            await self._apply_for_sure(event)
+        await self._apply_all(changes)
         await self._admit_records(offered, refusals)
+
+    async def _apply_all(self, events: Sequence[Event]) -> None:
+        """Apply a run of changes: those of one person in order, those of many side by side."""
+        by_person: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            by_person[getattr(event.data, "recipient_id", None) or ""].append(event)
+        async with asyncio.TaskGroup() as group:
+            for mine in by_person.values():
+                group.create_task(self._apply_in_turn(mine), name="intake-changes")
+
+    async def _apply_in_turn(self, events: Sequence[Event]) -> None:
+        for event in events:
+            await self._apply_for_sure(event)
 
     async def _admit_records(self, offered: Sequence[Offered], refusals: Sequence[Refusal]) -> None:
         if not offered and not refusals:

@@ -41,6 +41,9 @@ def tell_change(
     if secret is not None:
         subjects += [ids.subject_key(secret, "person", person) for person in people]
     subjects = list(dict.fromkeys(subjects))
+    if change.recipient_id and not change.delivery_id:  # an address that came with a person
+        known = [(subject, change.recipient_id, change.channel) for subject in change.subjects]
+        yield Tell("insert_addresses", known)
     standings = yield from standings_for(subjects)
     channels = CHANNELS if change.channel == "all" else (change.channel,)
     said = [

@@ -19,12 +19,17 @@ def convert(
     name: str, data: ConversionData, *, windows: Mapping[str, timedelta], now: datetime
 ) -> Script[list[str] | None]:
     """Take a conversion; the sends it stopped, or None for one that was taken before."""
-    if (yield Ask("conversion", [(name,)])):
+    if (yield Ask("seen", [(name,)])):
         return None
+    yield Tell("insert_seen", [(name, to_ms(now))])
     at = data.occurred_at or now
     rows = yield Ask("touches_of_person", [(data.recipient_id,)])
     touched = [_touched(row) for row in rows]
-    found = credit(touched, windows, at=at, coupon_code=data.coupon_code)
+    code = data.coupon_code
+    if code is None and data.order_id is not None:
+        for (redeemed,) in (yield Ask("coupon_of_order", [(data.recipient_id, data.order_id)])):
+            code = redeemed
+    found = credit(touched, windows, at=at, coupon_code=code)
     yield Tell("insert_conversions", [_conversion_row(name, data, found, at=at)])
     if found is not None:
         yield from tell_facts([(found.touched.send_seq, _fact(name, data, found, at=at))])

@@ -16,7 +16,9 @@ import msgspec
 from gateway.core import ids
 from gateway.core.attribution import state_of
 from gateway.core.gates import Cause
-from gateway.core.plan import unpack
+from gateway.core.plan import subjects_of
+from gateway.core.request import SendData
+from gateway.core.wire import decode_stored
 from gateway.store.rows import standings_for
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 from gateway.store.upkeep import forget_sends, published_mark, story
@@ -29,7 +31,7 @@ def person(recipient_id: str, *, secret: bytes) -> Script[Mapping[str, Any] | No
     """All that the store holds of a person; None for one it does not know."""
     sends = yield Ask("sends_of_person", [(recipient_id,)])
     key = ids.subject_key(secret, "person", recipient_id)
-    subjects = sorted({key, *_subjects(sends)})
+    subjects = yield from _subjects(recipient_id, sends, secret)
     standings = yield from standings_for(subjects)
     ledger = yield Ask("ledger_of_subject", [(subject,) for subject in subjects])
     conversions = yield Ask("conversions_of_person", [(recipient_id,)])
@@ -62,8 +64,14 @@ def person(recipient_id: str, *, secret: bytes) -> Script[Mapping[str, Any] | No
     }
 
 
-def _subjects(sends: Sequence[Row]) -> set[bytes]:
-    return {key for row in sends for route in unpack(row[2]).routes for key in route.subjects}
+def _subjects(recipient_id: str, sends: Sequence[Row], secret: bytes) -> Script[list[bytes]]:
+    """Keys of the person and of every address that was ever said to be theirs."""
+    found = {ids.subject_key(secret, "person", recipient_id)}
+    found |= {bytes(key) for (key,) in (yield Ask("addresses_of", [(recipient_id,)]))}
+    for row in sends:
+        data = decode_stored(SendData, row[3])
+        found |= {key for channel in CHANNELS for key in subjects_of(data, channel, secret)}
+    return sorted(found)
 
 
 def _consent(row: Row) -> dict[str, Any]:
@@ -103,8 +111,7 @@ def _revenue(conversions: Sequence[Row]) -> dict[str, str]:
 def erase(recipient_id: str, *, secret: bytes, now: datetime) -> Script[Sequence[bytes]]:
     """Forget a person; the subjects that stay closed."""
     sends = yield Ask("sends_of_person", [(recipient_id,)])
-    key = ids.subject_key(secret, "person", recipient_id)
-    subjects = sorted({key, *_subjects(sends)})
+    subjects = yield from _subjects(recipient_id, sends, secret)
     at = to_ms(now)
     rows = [
         (subject, channel, "", Cause.ERASED.value, 1, at)

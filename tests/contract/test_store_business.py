@@ -740,7 +740,8 @@ async def _live(store: Store, person: str) -> None:
     )
     await _revoke(store, "sms", person=person)
     await store.seen_at(person, {"shop": True}, groups={}, now=NOW)
-    await store.convert(f"c-{person}", conversion(person, value=PAID), now=NOW)
+    # A conversion is kept by the hash of its identity, as the flow gives it.
+    await store.convert(send_id("/shop", f"c-{person}"), conversion(person, value=PAID), now=NOW)
     await store.keep_links(
         [(f"L{person}", one.claim.delivery_id, 0, f"https://x.example/{person}")]
     )

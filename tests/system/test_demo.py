@@ -108,11 +108,52 @@ async def test_demo_once_ends_by_itself_with_a_summary(tmp_path: Path) -> None:
     assert delivered > 30
     assert sent > delivered
     assert bounced >= 2
-    assert (suppressed, dead) == (2, 2)
+    assert dead == 2
+    reasons = dict(reversed(pair) for pair in re.findall(r"(\d+) (\w+)", reasons_of(said)))
+    assert {"consent", "no_route"} <= set(reasons)
+    assert reasons["converted"] == "3"
+    assert int(reasons["held_out"]) >= 4
+    assert sum(int(count) for count in reasons.values()) == suppressed
     assert all(rows[channel][1] > 0 for channel in ("email", "sms", "push"))
     assert "messages sent for it: 1" in said
+    assert "walks past the shop" in said
+    check_results(said)
     assert "\x1b" not in said
     assert left_in(tmp_path) == []
+
+
+def reasons_of(said: str) -> str:
+    return one(r"each for a reason: ([^.]+)\.", said)
+
+
+def check_results(said: str) -> None:
+    """The table of `winback results`: all but the hold-out, the hold-out, every group, the lift."""
+    _, _, table = said.partition("Results of come-back-for-coffee\n")
+    rows = {cells[0]: cells[1:] for line in table.splitlines() if (cells := re.split(r"  +", line))}
+    assert rows["people"][:3] == ["targeted", "sent", "delivered"]
+    treated, held = rows["all but the hold-out"], rows["hold-out"]
+    assert int(treated[0]) + int(held[0]) == 30
+    assert held[1:7] == ["0"] * 6
+    assert int(treated[3]) >= 8
+    assert int(treated[4]) >= 5
+    assert treated[5:7] == ["1", "3"]
+    assert treated[8] == "428.00 DKK, 24.90 EUR"
+    named = {name.partition(" ")[0] for name in rows if name.count(" ") == 1}
+    assert {"variant", "channel", "reason", "offer"} <= named
+    assert int(rows["variant plain"][0]) + int(rows["variant news"][0]) == int(treated[0])
+    assert re.search(r"Lift: \+\d+\.\d percentage points against the hold-out", table)
+
+
+async def test_demo_once_ends_on_a_store_that_is_kept(tmp_path: Path) -> None:
+    """A second run has codes and a place of its own, and is not held up by the first."""
+    kept = {"WINBACK_STORE__URL": "sqlite:///kept.db", "WINBACK_HTTP__PORT": "0"}
+    campaigns = set()
+    for _ in range(2):
+        process = await start(tmp_path, "--once", **kept)
+        out, _ = await asyncio.wait_for(process.communicate(), ONCE_WITHIN_S)
+        assert process.returncode == 0, out.decode()
+        campaigns.add(one(r"Results of (\S+)", out.decode()))
+    assert len(campaigns) == 2
 
 
 async def test_a_click_and_a_no_show_up_in_the_stream(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ CREATE TABLE addresses (
   PRIMARY KEY (subject, recipient_id)
 ) WITHOUT ROWID;
 
+CREATE INDEX addresses_of_person ON addresses (recipient_id);
+
 CREATE TABLE short_links (
   code TEXT PRIMARY KEY,
   delivery_id TEXT NOT NULL,

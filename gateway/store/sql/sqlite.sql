@@ -200,9 +200,9 @@ UPDATE deliveries SET coupon_code = ?2 WHERE seq = ?1;
 INSERT INTO conversions (name, recipient_id, kind, value, currency, order_id, coupon_code, occurred_at, send_seq, delivery_id, is_holdout)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING;
 
--- name: conversion
--- Whether a conversion was taken before.
-SELECT seq FROM conversions WHERE name = ?1;
+-- name: coupon_of_order
+-- The code that an order redeemed.
+SELECT code FROM coupons WHERE recipient_id = ?1 AND order_id = ?2 LIMIT 1;
 
 -- name: touches_of_person
 -- Every delivery to a person that a conversion may be credited to; one in doubt only by its coupon.
@@ -336,6 +336,10 @@ SET state = ?2, due_at = NULL, doubt_until = NULL, claimed_until = NULL, sent_at
     provider = coalesce(provider, ?4), provider_message_id = coalesce(provider_message_id, ?5),
     reason = coalesce(?6, reason)
 WHERE seq = ?1;
+
+-- name: addresses_of
+-- The addresses that are known to be a person's.
+SELECT subject FROM addresses WHERE recipient_id = ?1;
 
 -- name: recipients_of
 -- The people an address is known to belong to.

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from unit.web.fake_overview import LEAF, results_of
 from unit.web.fakes import NOW, OPTIONS, Site
 
 from channels.contract import (
@@ -119,6 +120,11 @@ class Outline(HTMLParser):
         return [attributes for name, attributes in self.seen if name == tag]
 
 
+async def results() -> dict[str, Any]:
+    """What the campaign brought."""
+    return results_of("spring")
+
+
 @asynccontextmanager
 async def inbox(
     facts: Facts, *caught: Caught, clock: Clock | None = None, **options: Any
@@ -131,6 +137,7 @@ async def inbox(
             captured=lambda: caught,
             stream=facts,
             names={"cust-1": "Zoë"},
+            results=results,
             pages=load_pages(told),
             options=told,
             clock=clock or site.clock,
@@ -143,8 +150,11 @@ async def inbox(
         yield site
 
 
-def page(*caught: Caught, told: Sequence[Fact] = (), **chosen: str) -> str:
-    return inbox_page.page(View(caught, told, {"cust-1": "Zoë"}, **chosen))
+def page(
+    *caught: Caught, told: Sequence[Fact] = (), campaign: str = "spring", **chosen: str
+) -> str:
+    found = results_of(campaign)
+    return inbox_page.page(View(caught, told, {"cust-1": "Zoë"}, found, **chosen))
 
 
 SMS = Caught(
@@ -256,6 +266,7 @@ def test_nothing_from_outside_becomes_markup() -> None:
         replace(SMS, content=SmsContent(EVIL, 1, EVIL), to_name=EVIL, send_id=EVIL),
         replace(PUSH, content=PushContent(EVIL, EVIL, "javascript:alert(1)"), send_id=EVIL),
         told=[Fact("message.sent", send_id=EVIL, recipient_id=EVIL, detail=EVIL, actor=EVIL)],
+        campaign=EVIL,
     )
     found = Outline(text)
     assert not found.all("script")
@@ -263,6 +274,44 @@ def test_nothing_from_outside_becomes_markup() -> None:
     assert all("onload" not in attributes for _, attributes in found.seen)
     assert not [a for a in found.all("a") if str(a.get("href")).startswith("javascript")]
     assert len(found.all("article")) == 3
+
+
+def test_the_results_stand_beside_the_stream() -> None:
+    """The funnel and the hold-out, in a part of its own that the stream refreshes."""
+    text = page(told=TOLD)
+    found = Outline(text)
+    assert [one["data-live"] for one in found.all("section")] == ["results"]
+    assert "<b>1\u202f200</b><span>targeted</span>" in text
+    assert "returned, held out" in text
+    assert "<b>+2.0 points</b>" in text
+    hrefs = [one.get("href") for one in found.all("a")]
+    assert "/campaigns/spring" in hrefs
+    assert "/" in hrefs
+
+
+def test_before_anybody_is_in_the_campaign_no_rate_is_shown() -> None:
+    """No share of nobody."""
+    nobody = {**LEAF, **dict.fromkeys(("targeted", "sent", "returned"), 0)}
+    found = results_of("spring") | {"total": {**nobody, "lift": None}, "holdout": nobody}
+    text = inbox_page.page(View((), (), {}, found))
+    Outline(text)
+    assert "Nobody is in the campaign yet" in text
+    assert "%" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("message.delivered", "delivered"),
+        ("dead_letter", "dead letter"),
+        ("send.armed", "armed"),
+        ("coupon.issued", "coupon issued"),
+        ("conversion.attributed", "returned"),
+    ],
+)
+def test_a_fact_has_a_word_that_says_what_it_is_about(kind: str, said: str) -> None:
+    """Also where the type's last word alone would not."""
+    assert inbox_page.word_of(Fact(kind)) == said
 
 
 def test_a_row_of_the_stream_is_one_line() -> None:
@@ -358,3 +407,11 @@ async def test_the_shop_is_where_the_demo_s_links_lead() -> None:
         answer = await site.ask("GET", "/shop")
     assert answer.status == 200
     assert 'href="/inbox"' in answer.text
+
+
+async def test_an_answer_to_feedback_is_thanked_for() -> None:
+    """The links of `feedback` lead to a page beside the shop, whatever the answer."""
+    async with inbox(Facts()) as site:
+        answer = await site.ask("GET", "/shop/feedback?answer=price")
+    assert answer.status == 200
+    assert "Thank you" in answer.text
