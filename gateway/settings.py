@@ -128,9 +128,6 @@ class Limits:
     email_per_second: float = setting(number(0, 100_000), "100", "e-mails a second; 0: no limit")
     sms_per_second: float = setting(number(0, 100_000), "10", "SMS a second; 0: no limit")
     push_per_second: float = setting(number(0, 100_000), "500", "pushes a second; 0: no limit")
-    backlog_max: int = setting(
-        integer(1, 100_000_000), "100000", "sends waiting, due now, beyond which intake pauses"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +176,6 @@ class Intake:
     """How much is taken in at once."""
 
     batch_records: int = setting(integer(1, 5000), "200", "records admitted in one transaction")
-    batches_in_flight: int = setting(integer(1, 16), "3", "batches between poll and settlement")
 
 
 @dataclass(frozen=True, slots=True)

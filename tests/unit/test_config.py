@@ -306,7 +306,6 @@ WRONG = [
     ("WEBPUSH__SUBJECT", ["mailto:me", "me@shop.example", "http://shop.example"]),
     ("WEBPUSH__ALLOWED_HOSTS", ["https://push.example", "*", "a.*.b", "push.example:443"]),
     ("LIMITS__SMS_PER_SECOND", ["-1", "fast", "nan"]),
-    ("LIMITS__BACKLOG_MAX", ["0"]),
     (
         "STORE__URL",
         ["winback.db", "sqlite://winback.db", "sqlite:///", "sqlite:///a/", "mysql://a"],
