@@ -28,6 +28,7 @@ class KafkaOptions:
     `drain_s` is how long a rebalance waits for batches in hand; it must end well before
     `rebalance_timeout_s`, and a join request is held that long, so `request_timeout_s` is longer.
     `publish_timeout_s` counts from the last answer of a broker.
+    `look_every_s` is how often an input topic that was missing is looked for.
     `record_bytes_max` is where we refuse a record ourselves: a broker cuts the connection of
     whoever sends far too much, and that would look like an outage for ever.
     """
@@ -59,6 +60,7 @@ class KafkaOptions:
     rebalance_timeout_s: float = 30.0
     request_timeout_s: float = 40.0
     poll_interval_s_max: float = 600.0
+    look_every_s: float = 30.0
 
     def __post_init__(self) -> None:
         if self.security_protocol not in _PROTOCOLS:

@@ -18,7 +18,7 @@ from gateway.bus.contract import Record
 from gateway.bus.kafka_close import close_consumer
 from gateway.bus.kafka_errors import as_unavailable
 from gateway.bus.kafka_options import KafkaOptions, connection_settings
-from gateway.bus.kafka_topics import require_topics
+from gateway.bus.kafka_topics import present_topics
 from gateway.errors import BusUnavailable
 
 _POLL_MS = 200
@@ -101,7 +101,7 @@ async def topic_look(options: KafkaOptions, topic: str) -> AsyncIterator[TopicLo
 
     Raises `TopicMissing` for one that does not exist, `BusUnavailable` when no broker answers.
     """
-    await require_topics(options, [topic])
+    await present_topics(options, [topic])
     consumer = AIOKafkaConsumer(topic, **_settings(options))
     try:
         async with asyncio.timeout(options.start_timeout_s):

@@ -24,7 +24,7 @@ from gateway.bus.kafka_close import close_consumer
 from gateway.bus.kafka_errors import LOST_PARTITION, as_unavailable
 from gateway.bus.kafka_options import KafkaOptions, consumer_settings
 from gateway.bus.kafka_poll import Poller
-from gateway.bus.kafka_topics import require_topics
+from gateway.bus.kafka_topics import present_topics
 from gateway.bus.positions import Positions
 from gateway.clock import Clock
 from gateway.errors import BusUnavailable
@@ -48,6 +48,8 @@ class KafkaSource:
         self._idle = asyncio.Event()
         self._committing = asyncio.Lock()
         self._committer: asyncio.Task[None] | None = None
+        self._missing: list[str] = []
+        self._looked_s = 0.0
 
     async def __aenter__(self) -> Self:
         # Entering may wait for ever while no broker answers, so it hears `stop` as well.
@@ -83,6 +85,9 @@ class KafkaSource:
         while not self._stopped.is_set():
             poller = self._poller
             if poller is None or poller.failures_in_row >= _REPLACE_AFTER:
+                await self._reopen()
+                continue
+            if await self._found_topic():
                 await self._reopen()
                 continue
             poll = asyncio.create_task(poller.poll(), name="bus-poll")
@@ -130,9 +135,13 @@ class KafkaSource:
                 await self._join()
 
     async def _join(self) -> None:
-        await require_topics(self._options, self._options.topics)
+        present = await present_topics(self._options, self._options.topics)
+        self._missing = [topic for topic in self._options.topics if topic not in present]
+        self._looked_s = self._clock.monotonic()
+        if self._missing:
+            log.error("topics_missing", topics=self._missing)
         consumer = AIOKafkaConsumer(**consumer_settings(self._options))
-        consumer.subscribe(topics=list(self._options.topics), listener=_Listener(self))
+        consumer.subscribe(topics=present, listener=_Listener(self))
         self._consumer = consumer
         self._poller = Poller(consumer, self._positions, options=self._options, clock=self._clock)
         try:
@@ -145,6 +154,17 @@ class KafkaSource:
             await asyncio.shield(self._leave())
             raise
         log.info("bus_joined", group=self._options.group_id, partitions=len(consumer.assignment()))
+
+    async def _found_topic(self) -> bool:
+        """Whether a topic that was missing exists by now; looked for once in a while."""
+        now_s = self._clock.monotonic()
+        if not self._missing or now_s - self._looked_s < self._options.look_every_s:
+            return False
+        self._looked_s = now_s
+        try:
+            return bool(await present_topics(self._options, self._missing))
+        except BusUnavailable:
+            return False
 
     async def _leave(self) -> None:
         consumer, self._consumer, self._poller = self._consumer, None, None

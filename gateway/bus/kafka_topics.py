@@ -37,13 +37,17 @@ async def check_topics(options: KafkaOptions, topics: Sequence[str]) -> list[str
     return problems
 
 
-async def require_topics(options: KafkaOptions, topics: Sequence[str]) -> None:
-    """Raise `TopicMissing` unless all exist; `BusUnavailable` when no broker answers."""
+async def present_topics(options: KafkaOptions, topics: Sequence[str]) -> list[str]:
+    """Those of the topics that exist.
+
+    Raises `TopicMissing` when none does, `BusUnavailable` when no broker answers.
+    """
     async with _admin(options) as admin:
         found = await _describe(admin)
-    missing = [topic for topic in topics if topic not in found]
-    if missing:
-        raise TopicMissing(f"no such topic: {', '.join(missing)}")
+    present = [topic for topic in topics if topic in found]
+    if not present:
+        raise TopicMissing(f"no such topic: {', '.join(topics)}")
+    return present
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -175,3 +176,27 @@ async def test_k14_publishing_goes_on_after_a_time_without_a_leader(parts: Parts
         # The outage may have left a first copy of a batch; in order, and whole at the end.
         assert values[:10] == [record.value for record in records[:10]]
         assert values[-40:] == [record.value for record in records[10:]]
+
+
+async def test_k19_a_topic_that_comes_later_is_read(kafka: RealKafka) -> None:
+    """An input topic that was missing at start is found by and by, and read from its beginning."""
+    first, second = unique("first"), unique("second")
+    await create_topics(kafka.bootstrap, {first: 1})
+    options = replace(options_for(kafka, first), topics=(first, second), look_every_s=0.5)
+    came: list[bytes | None] = []
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        KafkaSink(options, SystemClock()) as sink,
+        KafkaSource(options, SystemClock()) as source,
+        aclosing(source.batches()) as batches,
+    ):
+        await publish_until_taken(sink, [Outgoing(first, b"k", b"1")])
+        async for batch in batches:
+            came += [record.value for record in batch.records]
+            await source.commit(batch)
+            if came == [b"1"]:
+                await create_topics(kafka.bootstrap, {second: 1})
+                await publish_until_taken(sink, [Outgoing(second, b"k", b"2")])
+            if b"2" in came:
+                break
+    assert came == [b"1", b"2"]
