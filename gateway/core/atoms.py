@@ -147,6 +147,10 @@ class Atoms:
                 opened.append(match.start())
         return text[: opened[0]] if opened else text
 
+    def all(self) -> Iterator[Atom]:
+        """Every atom so far."""
+        return iter(self._atoms)
+
     def addresses(self, text: str, is_link: Callable[[Atom], bool]) -> list[tuple[int, str]]:
         """Where bare http(s) addresses stand in `text`, as (start, address) in order.
 

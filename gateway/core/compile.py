@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
-from gateway.core.atoms import METHODS, AtomError, Atoms, check, engine_code
-from gateway.core.engine import Engine, Unrenderable
+from gateway.core.atoms import METHODS, AtomError, Atoms, check
+from gateway.core.engine import Engine, Unrenderable, Written
 from gateway.core.links import LinkError, allowed_hosts
+from gateway.core.locales import direction
 from gateway.core.mail import MailError, check_html, text_of, with_links, with_pixel, with_styles
-from gateway.core.markdown import Markdown
+from gateway.core.markdown import Markdown, tidier
 from gateway.core.meta import (
     META,
     Line,
@@ -30,7 +31,9 @@ from gateway.core.meta import (
     read_push,
 )
 from gateway.core.render import EmailPart, Part, PushPart, SmsPart, Template
-from gateway.core.targets import TargetError, Targets, prints_link
+from gateway.core.shortcuts import Shape, Shortcuts
+from gateway.core.targets import TargetError, Targets, prints_link, unescaped
+from gateway.core.trail import FixedLink, Target
 from gateway.core.trials import tried
 from gateway.core.variables import (
     BRAND_NAMES,
@@ -46,11 +49,15 @@ from gateway.errors import TemplateError
 __all__ = ["TemplateSource", "compile_template"]
 
 _PLAIN_NAMES = frozenset({"campaign", "unsubscribe_url", "preferences_url"})
+_VALUES = ("recipient", "variables", "churn", "offer", "coupon")
 _FRAME_NAMES = frozenset({"subject", "preheader", "locale", "direction"})
+_WAYS_OUT = ("unsubscribe_url", "preferences_url")
+_WAY_OUT = unescaped("_out")
 _ENGINE_NAMES = frozenset({"range", "dict", "namespace", "loop"})
 _OFFER = re.compile(r"\{[{%][^}]*\boffer\b")
+_Prepared = tuple[tuple[Target, ...], tuple[FixedLink, ...], tuple[Written, ...], Shape | None]
 _PIXEL = (
-    '{% if _pixel %}<img src="{{ _pixel }}" width="1" height="1" alt="" '
+    f'{{% if _pixel %}}<img src="{unescaped("_pixel")}" width="1" height="1" alt="" '
     'style="display:block;border:0">{% endif %}'
 )
 
@@ -99,6 +106,7 @@ class _Compiler:
         self._meta = meta
         self.hosts = self._allowed(brand)
         self._site_url = brand.site_url
+        self._brand = {name: getattr(brand, name) for name in BRAND_NAMES}
         self._numbers = frozenset(
             {f"variables.{name}" for name, spec in meta.variables.items() if spec.type == "number"}
             | {"offer.percent", "loop.index", "loop.index0", "loop.length"}
@@ -135,22 +143,37 @@ class _Compiler:
         front, body = read_front(self._source, file)
         for line in front.values():
             self._check(file, line)
+        shortcuts = self._shortcuts(locale)
+        heads = {}
+        for key in ("subject", "preheader"):
+            name = heads[key] = f"{locale}/{key}"
+            self._add(name, front.get(key, Line("", 1)).text, shortcuts)
+            if name in self.engine.fixed:
+                shortcuts.fix(key, " ".join(self.engine.fixed[name].split()))
         if file.endswith(".html"):
-            html, text, targets = self._document(file, body)
+            html, text, targets = self._document(file, body, shortcuts)
         else:
             self._check(file, body)
-            html, text, targets = self._framed(locale, body)
+            html, text, targets = self._framed(locale, body, shortcuts)
         return EmailPart(
-            locale=locale,
-            file=file,
-            targets=targets.found,
-            subject=self._add(f"{locale}/subject", front["subject"].text),
-            preheader=self._add(f"{locale}/preheader", front.get("preheader", Line("", 1)).text),
+            locale,
+            file,
+            *_prepared(targets, shortcuts),
+            subject=heads["subject"],
+            preheader=heads["preheader"],
             html=self._add_made(f"{locale}/mail.html", html),
             text=self._add_made(f"{locale}/mail.txt", text),
         )
 
-    def _framed(self, locale: str, body: Line) -> tuple[str, str, Targets]:
+    def _shortcuts(self, locale: str) -> Shortcuts:
+        fixed = {f"brand.{name}": text for name, text in self._brand.items()}
+        known = {f"{root}.{name}" for root in _VALUES for name in self._names[root]}
+        return Shortcuts(fixed | {"locale": locale, "direction": direction(locale)}, known)
+
+    def _targets(self, atoms: Atoms, shortcuts: Shortcuts) -> Targets:
+        return Targets(atoms, shortcuts, hosts=self.hosts, site_url=self._site_url)
+
+    def _framed(self, locale: str, body: Line, shortcuts: Shortcuts) -> tuple[str, str, Targets]:
         """HTML, plain twin and targets of a Markdown mail in its frame."""
         name = (
             f"{locale}/email.html"
@@ -168,60 +191,66 @@ class _Compiler:
             raise TemplateError(f"_layout/{name}:1: places the body once, with {{{{ content }}}}")
         self._check_html(f"_layout/{name}", frame, atoms)
         markdown = Markdown(atoms.hide(body.text), atoms, self._is_link)
-        targets = Targets(atoms, self.hosts, self._site_url)
+        targets = self._targets(atoms, shortcuts)
         styled = self._styled(f"_layout/{name}", frame.replace(words[0], markdown.html()), atoms)
         html = with_links(styled, link=targets.in_html, image=targets.image)
         twin = text_of(self._styled(f"_layout/{name}", frame, atoms), atoms, targets.in_text)
         text = twin.replace(words[0], f"\n\n{markdown.text(targets.in_text)}\n\n")
         html = with_pixel(html, _PIXEL)
-        return atoms.show(html, engine_code), atoms.show(text, engine_code), targets
+        return *self._shown(html, text, atoms, shortcuts), targets
 
-    def _document(self, file: str, body: Line) -> tuple[str, str, Targets]:
+    def _document(self, file: str, body: Line, shortcuts: Shortcuts) -> tuple[str, str, Targets]:
         """HTML, plain twin and targets of a mail that is a whole document."""
         self._check(file, body, extra=_FRAME_NAMES)
         atoms = Atoms(body.text)
         hidden = atoms.hide(body.text)
         self._check_html(file, hidden, atoms, line=body.number)
-        targets = Targets(atoms, self.hosts, self._site_url)
+        targets = self._targets(atoms, shortcuts)
         styled = self._styled(file, hidden, atoms)
         html = with_links(styled, link=targets.in_html, image=targets.image)
         html = with_pixel(html, _PIXEL)
         text = text_of(styled, atoms, targets.in_text)
-        return atoms.show(html, engine_code), atoms.show(text, engine_code), targets
+        return *self._shown(html, text, atoms, shortcuts), targets
+
+    def _shown(self, html: str, text: str, atoms: Atoms, shortcuts: Shortcuts) -> tuple[str, str]:
+        """Both twins as the engine gets them."""
+        in_html = shortcuts.code(atoms, self.engine.escaped, dict.fromkeys(_WAYS_OUT, _WAY_OUT))
+        return atoms.show(html, in_html), atoms.show(tidier(text, atoms), shortcuts.code(atoms))
 
     def _sms(self, locale: str, file: str) -> SmsPart:
         line = Line(self._source.files[file], 1)
         self._check(file, line)
         atoms = Atoms(line.text)
         hidden = _without_statement_lines(atoms.hide(line.text), atoms)
-        targets = Targets(atoms, self.hosts, self._site_url)
-        text = atoms.show(targets.in_sms(hidden, self._is_link), engine_code)
-        return SmsPart(locale, file, targets.found, self._add_made(f"{locale}/sms.txt", text))
+        shortcuts = self._shortcuts(locale)
+        targets = self._targets(atoms, shortcuts)
+        text = atoms.show(targets.in_sms(hidden, self._is_link), shortcuts.code(atoms))
+        name = self._add_made(f"{locale}/sms.txt", text)
+        return SmsPart(locale, file, *_prepared(targets, shortcuts), name)
 
     def _push(self, locale: str, file: str) -> PushPart:
         lines = read_push(self._source, file)
         for line in lines.values():
             self._check(file, line)
         atoms = Atoms(*(line.text for line in lines.values()))
-        targets = Targets(atoms, self.hosts, self._site_url)
+        shortcuts = self._shortcuts(locale)
+        targets = self._targets(atoms, shortcuts)
         url = targets.in_text(atoms.hide(lines["url"].text.strip()))
         image = atoms.hide(lines["image"].text.strip())
-        picture = atoms.show(targets.picture(image), engine_code) if image else ""
-        return PushPart(
-            locale=locale,
-            file=file,
-            targets=targets.found,
-            title=self._add(f"{locale}/title", lines["title"].text),
-            body=self._add(f"{locale}/body", lines["body"].text),
-            url=self._add_made(f"{locale}/url", atoms.show(url, engine_code)),
-            image=self._add_made(f"{locale}/image", picture) if image else "",
-        )
+        picture = targets.picture(image) if image else ""
+        code = shortcuts.code(atoms)
+        title = self._add(f"{locale}/title", lines["title"].text, shortcuts)
+        body = self._add(f"{locale}/body", lines["body"].text, shortcuts)
+        url = self._add_made(f"{locale}/url", atoms.show(url, code))
+        image = self._add_made(f"{locale}/image", atoms.show(picture, code)) if image else ""
+        return PushPart(locale, file, *_prepared(targets, shortcuts), title, body, url, image)
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _add(self, name: str, text: str) -> str:
+    def _add(self, name: str, text: str, shortcuts: Shortcuts) -> str:
         atoms = Atoms(text)
-        return self._add_made(name, atoms.show(atoms.hide(text), engine_code))
+        hidden = atoms.hide(text)
+        return self._add_made(name, atoms.show(hidden, shortcuts.code(atoms)))
 
     def _add_made(self, name: str, text: str) -> str:
         try:
@@ -301,6 +330,12 @@ class _Compiler:
         if file.startswith("_layout/"):
             return TemplateError(f"{file}:{line}: {what}")
         return fault(self._source, file, what, line=line)
+
+
+def _prepared(targets: Targets, shortcuts: Shortcuts) -> _Prepared:
+    """What every part has: targets, fixed links, printed values, and what it depends on."""
+    written = [Written(name, how, own) for (name, how), own in shortcuts.written.items()]
+    return targets.found, targets.fixed, tuple(written), shortcuts.shape()
 
 
 def _is_content(word: str, atoms: Atoms) -> bool:

@@ -22,6 +22,7 @@ _GONE_GLOBALS = ("debug", "cycler", "joiner")
 _UNDEFINED = re.compile(r"`([^`]+)` is undefined")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\['[^'\]]+'\]|\[\d+\])*")
 _KEY = re.compile(r"\['([^'\]]+)'\]")
+_EXPRESSIONS = re.compile(r"\{[{%#]")
 
 
 class Unrenderable(Exception):  # noqa: N818 - a state of the facts, not a fault of ours
@@ -98,12 +99,16 @@ class _State(Protocol):
 
 
 class Engine:
-    """All compiled texts of one template. Names that end in `.html` are escaped."""
+    """All compiled texts of one template. Names that end in `.html` are escaped.
 
-    __slots__ = ("_environment",)
+    `fixed` holds those that say the same to everyone, by name.
+    """
+
+    __slots__ = ("_environment", "fixed")
 
     def __init__(self) -> None:
         self._environment = _environment()
+        self.fixed: dict[str, str] = {}
 
     def add(self, name: str, source: str) -> None:
         """Compile one text. Raises `Unrenderable` with the line of the fault."""
@@ -111,6 +116,13 @@ class Engine:
             self._environment.add_template(name, source)
         except minijinja.TemplateError as error:
             raise _translated(error) from error
+        self.fixed.pop(name, None)
+        if not _EXPRESSIONS.search(source):
+            self.fixed[name] = self.render(name, {})
+
+    def escaped(self, value: str) -> str:
+        """`value` as an expression would write it into a text whose name ends in `.html`."""
+        return self._environment.render_str("{{ value }}", "escaped.html", value=value)
 
     def names_in(self, source: str) -> set[str]:
         """Dotted names that a text takes from outside, such as `variables.code`."""
@@ -118,6 +130,9 @@ class Engine:
 
     def render(self, name: str, context: Mapping[str, Any]) -> str:
         """The text. Raises `Unrenderable`; what a function of the context raises comes through."""
+        fixed = self.fixed.get(name)
+        if fixed is not None:
+            return fixed
         try:
             return self._environment.render_template(name, **context)
         except minijinja.TemplateError as error:
@@ -128,7 +143,12 @@ class Engine:
 
 def in_html(address: str) -> Any:
     """An address for a quoted attribute, marked as escaped: the engine would escape `/` too."""
-    return minijinja.safe(escape(address, quote=True))
+    return marked(escape(address, quote=True))
+
+
+def marked(escaped: str) -> Any:
+    """A text that the engine shall not escape again."""
+    return minijinja.safe(escaped)
 
 
 def _environment() -> minijinja.Environment:
@@ -167,6 +187,8 @@ def _there(value: Any) -> Any:
         raise Unrenderable("would print none", is_absent=True)
     if isinstance(value, Ghost):
         raise value.fault()
+    if isinstance(value, Unrenderable):
+        raise value
     return value
 
 
@@ -174,7 +196,7 @@ def printable(value: Any) -> Any:
     """`value`, or `Unrenderable` for what no text may hold."""
     if type(value) is str:  # nearly all are, and this runs for everything that is printed
         return value
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, (dict, list, tuple)):
         raise Unrenderable("would print a list or an object")
     return _there(value)
 
@@ -185,24 +207,76 @@ def _joined(values: Sequence[Any], between: str = "", attribute: str | None = No
 
 
 def _money(state: _State, value: Any) -> str:
-    if not is_money(_there(value)):
-        raise Unrenderable("is no money: an amount and a currency")
-    return _formatted(locales.money, value["amount"], value["currency"], state=state)
+    return _as_money(_there(value), state.lookup("_locale"))
 
 
 def _date(state: _State, value: Any, style: str = "long") -> str:
-    return _formatted(locales.day, str(_there(value)), style, state=state)
+    return _as_date(_there(value), state.lookup("_locale"), style)
 
 
 def _percent(state: _State, value: Any) -> str:
-    return _formatted(locales.percent, str(_there(value)), state=state)
+    return _as_percent(_there(value), state.lookup("_locale"))
 
 
-def _formatted(how: Callable[..., str], *values: str, state: _State) -> str:
+def _as_money(value: Any, locale: str) -> str:
+    if not is_money(value):
+        raise Unrenderable("is no money: an amount and a currency")
     try:
-        return how(*values, locale=state.lookup("_locale"))
+        return locales.money(value["amount"], value["currency"], locale=locale)
     except ValueError as error:
-        raise Unrenderable(f"cannot be written as {how.__name__}") from error
+        raise Unrenderable("cannot be written as money") from error
+
+
+def _as_date(value: Any, locale: str, style: str = "long") -> str:
+    try:
+        return locales.day(str(value), style, locale=locale)
+    except ValueError as error:
+        raise Unrenderable("cannot be written as day") from error
+
+
+def _as_percent(value: Any, locale: str) -> str:
+    try:
+        return locales.percent(str(value), locale=locale)
+    except ValueError as error:
+        raise Unrenderable("cannot be written as percent") from error
+
+
+class Written:
+    """A value that the texts of a part print, as it is or through a filter.
+
+    `own` is its name once written: being called back by the engine costs more than writing it, and
+    a part prints it several times.
+    """
+
+    __slots__ = ("_absent", "_how", "_key", "_nothing", "_root", "own")
+
+    def __init__(self, name: str, how: str, own: str) -> None:
+        self.own = own
+        self._root, _, self._key = name.partition(".")
+        self._how: Callable[[Any, str], str] | None = _WAYS.get(how)
+        self._absent, self._nothing = Ghost(name), Ghost(self._root)
+
+    def of(self, roots: Mapping[str, Any]) -> Any:
+        """What `own` stands for: the value, or what says why there is none once it is printed."""
+        holder = roots[self._root]
+        if not isinstance(holder, dict):
+            return self._nothing
+        value = holder.get(self._key)
+        if value is None:
+            return self._absent
+        if self._how is None:
+            return value
+        try:
+            return self._how(_there(value), roots["_locale"])
+        except Unrenderable as error:
+            return error
+
+
+_WAYS: Mapping[str, Callable[[Any, str], str]] = {
+    "money": _as_money,
+    "date": _as_date,
+    "percent": _as_percent,
+}
 
 
 def _translated(error: minijinja.TemplateError) -> Unrenderable:

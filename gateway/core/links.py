@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
@@ -17,9 +18,10 @@ from gateway.core.tokens import Tokens
 
 URL_CHARS_MAX = 2048
 PORT_MAX = 65_535
+_REMEMBERED = 1024
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
-_START = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
+_START = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f"
                         r"\u3000\ufeff\ud800-\udfff\\\"<>`]")  # fmt: skip
 _PLAIN_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z]{2,18}")
@@ -33,7 +35,7 @@ class LinkError(ValueError):
 
 def host_of(url: str) -> str:
     """The ASCII host of an http(s) URL, lower case, without port and trailing dot."""
-    return _parts(url)[1]
+    return _origin(_start(url))[1]
 
 
 def allowed_hosts(site_url: str, link_hosts: Iterable[str] = ()) -> frozenset[str]:
@@ -57,29 +59,38 @@ def destination(url: str, hosts: frozenset[str]) -> str:
         raise LinkError(f"is longer than {URL_CHARS_MAX} characters")
     if _FORBIDDEN.search(url):
         raise LinkError("holds a space, control character, quote or backslash")
-    scheme, host, port, rest = _parts(url)
+    start = _start(url)
+    origin, host = _origin(start)
     if host not in hosts:
         raise LinkError("leads to a host that is neither the brand's site nor in link_hosts")
-    if scheme != "https" and host not in LOOPBACK_HOSTS:
+    if not origin.startswith("https:") and host not in LOOPBACK_HOSTS:
         raise LinkError("is not https")
-    return f"{scheme}://{host}{port}{rest if rest.isascii() else quote(rest, safe=_LEGAL)}"
+    rest = url[len(start) :]
+    return origin + (rest if rest.isascii() else quote(rest, safe=_LEGAL))
 
 
-def _parts(url: str) -> tuple[str, str, str, str]:
-    """Scheme, ASCII host, port with its colon, and all the rest of an http(s) URL."""
+def _start(url: str) -> str:
+    """Scheme and authority as written."""
     match = _START.match(url)
     if match is None:
         raise LinkError("is no http(s) address")
-    if "@" in match.group(2):
+    return match.group()
+
+
+@lru_cache(maxsize=_REMEMBERED)  # every link of a campaign has one of a few; no path is kept
+def _origin(start: str) -> tuple[str, str]:
+    """Scheme, host and port as a browser reads them, and the ASCII host alone."""
+    scheme, _, authority = start.partition("://")
+    if "@" in authority:
         raise LinkError("names a user")
-    name, colon, port = match.group(2).partition(":")
+    name, colon, port = authority.partition(":")
     if name.startswith("["):
-        name, colon, port = match.group(2).partition("]:")
+        name, colon, port = authority.partition("]:")
         name = name if name.endswith("]") else f"{name}]"
     if colon and not (port.isascii() and port.isdecimal() and int(port) <= PORT_MAX):
         raise LinkError("has no valid port")
-    ported = f":{port}" if colon else ""
-    return match.group(1).lower(), _ascii_host(name), ported, url[match.end() :]
+    host = _ascii_host(name)
+    return f"{scheme.lower()}://{host}{colon and ':'}{port}", host
 
 
 def _ascii_host(host: str) -> str:
@@ -128,24 +139,24 @@ class Links(Protocol):
 class TrackedLinks:
     """The links of a delivery, signed."""
 
-    __slots__ = ("_delivery_id", "_tokens")
+    __slots__ = ("_signer", "_tokens")
 
     def __init__(self, tokens: Tokens, delivery_id: str) -> None:
         self._tokens = tokens
-        self._delivery_id = delivery_id
+        self._signer = tokens.of(delivery_id)
 
     def click(self, url: str, index: int) -> str:
-        return self._tokens.click_url(self._delivery_id, index, url)
+        return self._signer.click_url(index, url)
 
     def short(self, url: str, index: int) -> ShortLink:  # noqa: ARG002 - the store keeps the url
-        code = self._tokens.short_code(self._delivery_id, index)
+        code = self._signer.short_code(index)
         return ShortLink(code, self._tokens.short_url(code))
 
     def pixel(self) -> str:
-        return self._tokens.open_url(self._delivery_id)
+        return self._signer.open_url()
 
     def preferences(self) -> str:
-        return self._tokens.preferences_url(self._delivery_id)
+        return self._signer.preferences_url()
 
 
 class PlainLinks:

@@ -29,14 +29,7 @@ def matched(wanted: str | None, offered: Collection[str], default: str) -> str:
 
     Case does not count, nor does `_` or `-`.
     """
-    by_key = {_key(name): name for name in sorted(offered, reverse=True)}
-    parts = _key(wanted or "").split("-")
-    for length in range(len(parts), 0, -1):
-        found = by_key.get("-".join(parts[:length]))
-        if found is not None:
-            return found
-    kin = [name for name in sorted(offered) if _key(name).split("-")[0] == parts[0]]
-    return kin[0] if kin else default
+    return _matched(wanted or "", tuple(offered), default)
 
 
 def format_locale(text_locale: str, person_locale: str | None) -> str:
@@ -44,9 +37,7 @@ def format_locale(text_locale: str, person_locale: str | None) -> str:
 
     A text in `en` for a person of `en-GB` has British dates; a text in `en` for `da` has not.
     """
-    if person_locale and _key(person_locale).split("-")[0] == _key(text_locale).split("-")[0]:
-        return _key(person_locale)
-    return _key(text_locale)
+    return _format_locale(text_locale, person_locale or "")
 
 
 def direction(locale: str) -> str:
@@ -91,6 +82,24 @@ def _decimal(text: str) -> Decimal:
 
 
 # These remember their answers: babel takes 20 µs for what repeats in every message of a campaign.
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _matched(wanted: str, offered: tuple[str, ...], default: str) -> str:
+    by_key = {_key(name): name for name in sorted(offered, reverse=True)}
+    parts = _key(wanted).split("-")
+    for length in range(len(parts), 0, -1):
+        found = by_key.get("-".join(parts[:length]))
+        if found is not None:
+            return found
+    kin = [name for name in sorted(offered) if _key(name).split("-")[0] == parts[0]]
+    return kin[0] if kin else default
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _format_locale(text_locale: str, person_locale: str) -> str:
+    text, person = _key(text_locale), _key(person_locale)
+    return person if person.split("-")[0] == text.split("-")[0] else text
 
 
 @lru_cache(maxsize=_REMEMBERED)

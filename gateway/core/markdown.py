@@ -26,6 +26,8 @@ LinkText = Callable[[str], str]
 _Find = Callable[[str], list[tuple[int, str]]]
 
 _BREAKS_MANY = re.compile(r"\n{3,}")
+_KEEPS = re.compile(r"(?:set|macro|call|filter)\b")
+_LOOSE_ENDS = re.compile(r"[^\S\n]+\n")
 _LISTS = frozenset({"bullet_list", "ordered_list"})
 _BUTTON_SHAPES = (
     ("strong_open", "link_open", "link_close", "strong_close"),
@@ -56,8 +58,21 @@ class Markdown:
 
 def tidy(text: str) -> str:
     """`text` without trailing blanks, and never more than one empty line."""
-    lines = (line.rstrip() for line in text.strip().split("\n"))
-    return _BREAKS_MANY.sub("\n\n", "\n".join(lines)) + "\n"
+    lines = "\n".join([line.rstrip() for line in text.strip().split("\n")])
+    if "\n\n\n" in lines:
+        blocks = [block.strip("\n") for block in lines.split("\n\n")]
+        lines = "\n\n".join([block for block in blocks if block])
+    return lines + "\n"
+
+
+def tidier(hidden: str, atoms: Atoms) -> str:
+    """Hidden text from which `tidy` would have most to take away, before anyone's name is known.
+
+    Nothing is taken where a statement could do something else with a text than print it.
+    """
+    if any(_KEEPS.match(atom.code) for atom in atoms.within(hidden)):
+        return hidden
+    return _BREAKS_MANY.sub("\n\n", _LOOSE_ENDS.sub("\n", hidden))
 
 
 def _engine(atoms: Atoms, is_link: Callable[[Atom], bool]) -> MarkdownIt:

@@ -8,18 +8,21 @@ Knows no files (`compile.py` makes templates) and no provider.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from channels.contract import Content, EmailContent, PushContent, SmsContent
-from gateway.core.engine import Engine, Unrenderable, ghosts, in_html
+from gateway.core.engine import Engine, Unrenderable, Written, ghosts
+from gateway.core.frames import Filled, Frame, Frames, Fresh, GapTrail, Outline, Texts, gap
 from gateway.core.links import Links, PlainLinks, unsubscribe_headers
-from gateway.core.locales import direction, format_locale, matched
-from gateway.core.markdown import tidy
+from gateway.core.locales import format_locale, matched
 from gateway.core.replies import opt_out
+from gateway.core.shortcuts import Shape
 from gateway.core.sms import fitted, segments
-from gateway.core.trail import Target, Trail
+from gateway.core.trail import FixedLink, Target, Trail
 from gateway.core.variables import (
     STAND_IN_COUPON,
     Brand,
@@ -38,6 +41,8 @@ SMS_CHARS_MAX = 1600
 PUSH_BYTES_MAX = 4096
 LINE_CHARS_MAX = 998
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_WORD = re.compile("[A-Za-z0-9]")
+_FITTED_GROWTH_MAX = 7  # a tab becomes seven blanks
 _ROOTS = ("recipient", "variables", "churn", "offer", "coupon", "campaign")
 
 
@@ -48,10 +53,14 @@ class EmailPart:
     locale: str
     file: str
     targets: tuple[Target, ...]
+    fixed: tuple[FixedLink, ...]
+    written: tuple[Written, ...]
+    shape: Shape | None
     subject: str
     preheader: str
     html: str
     text: str
+    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,11 @@ class SmsPart:
     locale: str
     file: str
     targets: tuple[Target, ...]
+    fixed: tuple[FixedLink, ...]
+    written: tuple[Written, ...]
+    shape: Shape | None
     text: str
+    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +84,14 @@ class PushPart:
     locale: str
     file: str
     targets: tuple[Target, ...]
+    fixed: tuple[FixedLink, ...]
+    written: tuple[Written, ...]
+    shape: Shape | None
     title: str
     body: str
     url: str
     image: str
+    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
 
 
 Part = EmailPart | SmsPart | PushPart
@@ -172,46 +189,60 @@ class Template:
         return None
 
     def _written(self, part: Part, facts: Facts, links: Links, *, trial: bool = False) -> Rendered:
-        trail = Trail(links, part.targets, self.hosts)
-        write = self._writer(part, facts, trail)
-        match part:
-            case EmailPart():
-                content: Content = _email(part, write, trail=trail, links=links, trial=trial)
-            case SmsPart():
-                content = _sms(part, write, trail)
-            case PushPart():
-                content = _push(part, write)
-            case _:
-                assert_never(part)
-        return Rendered(content, part.locale, trail.shorts())
+        pixel = links.pixel() if isinstance(part, EmailPart) else ""
+        trail = Trail(links, part.targets, self.hosts, pixel=pixel)
+        roots = self._roots(part, facts)
+        texts = self._filled(part, roots, trail, trial=trial) or self._fresh(part, roots, trail)
+        return Rendered(_content(part, texts, trial=trial), part.locale, trail.shorts())
 
-    def _writer(self, part: Part, facts: Facts, trail: Trail) -> _Write:
-        context = self._context(part, facts)
-        context.update(_link=trail.link, _href=trail.href, _short=trail.short)
-        context.update(_image=trail.image, _picture=trail.picture)
-        context["unsubscribe_url"] = context["preferences_url"] = trail.way_out
-        engine = self.engine
-
-        def write(name: str, **more: Any) -> str:
-            return engine.render(name, {**context, **more})
-
-        return write
-
-    def _context(self, part: Part, facts: Facts) -> dict[str, Any]:
-        given = facts.variables
+    def _roots(self, part: Part, facts: Facts) -> dict[str, Any]:
+        person = facts.recipient
         return {
-            "recipient": facts.recipient,
-            "variables": {name: given.get(name) for name in self.variables},
+            "recipient": person,
+            "variables": facts.variables,
             "churn": facts.churn,
             "offer": facts.offer,
             "coupon": facts.coupon,
             "campaign": facts.campaign,
-            "brand": self.brand_names,
-            "locale": part.locale,
-            "direction": direction(part.locale),
-            "_locale": format_locale(part.locale, facts.recipient.get("locale")),
-            "_pixel": "",
+            "_locale": format_locale(part.locale, person.get("locale")),
         }
+
+    def _names(self, part: Part, roots: Mapping[str, Any]) -> dict[str, Any]:
+        given = roots["variables"]
+        variables = {name: given.get(name) for name in self.variables}
+        names = {**roots, "variables": variables, "brand": self.brand_names, "locale": part.locale}
+        return names | {value.own: value.of(names) for value in part.written}
+
+    def _fresh(self, part: Part, roots: Mapping[str, Any], trail: Trail) -> Fresh:
+        return Fresh(self.engine, self._names(part, roots) | trail.named(part.fixed), trail)
+
+    def _filled(
+        self, part: Part, roots: Mapping[str, Any], trail: Trail, *, trial: bool
+    ) -> Filled | None:
+        if part.shape is None or part.frames.rest():
+            return None
+        alike = part.shape.alike(roots)
+        if alike is None:
+            return None
+        has_pixel = trial or trail.pixel != ""
+        frame = part.frames.get((has_pixel, alike))
+        try:
+            if frame is None:
+                frame = self._framed(part, roots, has_pixel=has_pixel)
+                part.frames.keep((has_pixel, alike), frame)
+            words = frame.fitting(roots)
+            return None if words is None else Filled(frame, words, trail)
+        except (Unrenderable, ValueError):
+            return None  # the engine is to say what is wrong
+
+    def _framed(self, part: Part, roots: Mapping[str, Any], *, has_pixel: bool) -> Frame:
+        """A frame made from this message. Raises ValueError, or `Unrenderable`."""
+        trail = GapTrail(has_pixel=has_pixel)
+        names = self._names(part, roots) | trail.named(part.fixed)
+        names.update({value.own: gap(value.own) for value in part.written})
+        outline = Outline(self.engine, names, trail)
+        _content(part, outline, trial=False)
+        return Frame(outline.found, trail, part.written)
 
     # --- the slow path: which name was it? ---------------------------------------------------
 
@@ -233,34 +264,45 @@ class Template:
         values = {root: getattr(facts, root) for root in _ROOTS} | {"variables": named}
         haunted = Facts(**{root: ghosts(root, value) for root, value in values.items()})
         try:
-            self._written(part, haunted, _TRIAL_LINKS, trial=True)
+            trail = Trail(_TRIAL_LINKS, part.targets, self.hosts)
+            _content(part, self._fresh(part, self._roots(part, haunted), trail), trial=True)
         except Unrenderable as error:
             return error
         return None
 
 
-_Write = Callable[..., str]
 _TRIAL_LINKS = PlainLinks()
 
 
-def _email(
-    part: EmailPart, write: _Write, *, trail: Trail, links: Links, trial: bool
-) -> EmailContent:
-    subject = _one_line(write(part.subject))
+def _content(part: Part, texts: Texts, *, trial: bool) -> Content:
+    match part:
+        case EmailPart():
+            return _email(part, texts, trial=trial)
+        case SmsPart():
+            return _sms(part, texts, trial=trial)
+        case PushPart():
+            return _push(part, texts)
+        case _:
+            assert_never(part)
+
+
+def _email(part: EmailPart, texts: Texts, *, trial: bool) -> EmailContent:
+    subject = _one_line(texts.of(part.subject))
     if not subject:
         raise Unrenderable("the subject is empty")
-    head = {"subject": subject, "preheader": _one_line(write(part.preheader))}
-    safe = in_html(trail.way_out)
-    pixel = in_html(links.pixel())
-    escaped = {"unsubscribe_url": safe, "preferences_url": safe, "_pixel": pixel}
-    html = _bounded(write(part.html, **head, **escaped), HTML_BYTES_MAX)
+    preheader = _one_line(texts.of(part.preheader))
+    texts.head(subject, preheader)
+    html = _bounded(texts.page(part.html), HTML_BYTES_MAX)
     # The twin says what the page says: a trial that read the one has read the other.
-    text = "" if trial else tidy(_bounded(write(part.text, **head), TEXT_BYTES_MAX))
-    return EmailContent(subject, html, text, head["preheader"], unsubscribe_headers(trail.way_out))
+    text = "" if trial else _bounded(texts.twin(part.text), TEXT_BYTES_MAX)
+    return EmailContent(subject, html, text, preheader, unsubscribe_headers(texts.trail.way_out))
 
 
-def _sms(part: SmsPart, write: _Write, trail: Trail) -> SmsContent:
-    text = fitted(trail.shorten_rest(write(part.text)))
+def _sms(part: SmsPart, texts: Texts, *, trial: bool) -> SmsContent:
+    text = texts.trail.shorten_rest(texts.of(part.text))
+    if trial and len(text) * _FITTED_GROWTH_MAX <= SMS_CHARS_MAX and _WORD.search(text):
+        return SmsContent(text, 0, "")  # it will fit, and nobody asks for its cost
+    text = fitted(text)
     if len(text) > SMS_CHARS_MAX:
         raise Unrenderable(f"is longer than {SMS_CHARS_MAX} characters", too_large=True)
     if not text:
@@ -269,12 +311,12 @@ def _sms(part: SmsPart, write: _Write, trail: Trail) -> SmsContent:
     return SmsContent(text, count, encoding)
 
 
-def _push(part: PushPart, write: _Write) -> PushContent:
+def _push(part: PushPart, texts: Texts) -> PushContent:
     content = PushContent(
-        title=_one_line(write(part.title)),
-        body=write(part.body).strip(),
-        url=write(part.url).strip(),
-        image=write(part.image).strip() if part.image else "",
+        title=_one_line(texts.of(part.title)),
+        body=texts.of(part.body).strip(),
+        url=texts.of(part.url).strip(),
+        image=texts.of(part.image).strip() if part.image else "",
     )
     if not (content.title or content.body):
         raise Unrenderable("title and body are empty")
@@ -283,7 +325,7 @@ def _push(part: PushPart, write: _Write) -> PushContent:
 
 
 def _one_line(text: str) -> str:
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         raise Unrenderable("a line of a header would hold a control character")
     if len(text) > LINE_CHARS_MAX:
         raise Unrenderable(f"a line is longer than {LINE_CHARS_MAX} characters", too_large=True)

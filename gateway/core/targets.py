@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 
 from gateway.core.atoms import Atom, Atoms, engine_code, guarded
 from gateway.core.mail import escaped
-from gateway.core.trail import Target, checked, checked_image
+from gateway.core.shortcuts import Shortcuts
+from gateway.core.trail import FixedLink, Target, checked, checked_image
 from gateway.core.variables import VariableSpec
 
 _TRACKED = re.compile(r"https?://", re.IGNORECASE)
 _BY_HAND = re.compile(r"(mailto|tel|sms):", re.IGNORECASE)
 _OURS = frozenset({"unsubscribe_url", "preferences_url"})
+_PATHS = re.compile(r"(?:, \([\w. ]+\))+")  # names and `or`: what is the same unescaped
 _TRIM = re.compile(r"^[-+]|[-+]$")
 
 
@@ -35,11 +37,30 @@ def prints_link(variables: Mapping[str, VariableSpec]) -> Callable[[Atom], bool]
     return lambda atom: atom.code in links or atom.code == "brand.site_url"
 
 
+def _call(function: str, number: int, values: str) -> str:
+    """What stands in a text for a link; a fixed one is a name, which the part knows."""
+    if not values and function == "_link":
+        return f"{{{{ _link{number} }}}}"
+    if not values and function == "_href":
+        return unescaped(f"_href{number}")
+    if function == "_href" and _PATHS.fullmatch(values):
+        return unescaped(f"_quoted({number}{values})")
+    return f"{{{{ {function}({number}{values}) }}}}"
+
+
+def unescaped(code: str) -> str:
+    """An expression whose value is escaped already: the engine would do it again, and slowly."""
+    return f"{{% autoescape false %}}{{{{ {code} }}}}{{% endautoescape %}}"
+
+
 class Targets:
     """Collects the link targets of one part, and writes the calls that stand for them."""
 
-    def __init__(self, atoms: Atoms, hosts: frozenset[str], site_url: str) -> None:
+    def __init__(
+        self, atoms: Atoms, shortcuts: Shortcuts, *, hosts: frozenset[str], site_url: str
+    ) -> None:
         self._atoms = atoms
+        self._shortcuts = shortcuts
         self._hosts = hosts
         self._site_url = site_url
         self._numbers: dict[str, int] = {}
@@ -49,6 +70,15 @@ class Targets:
     def found(self) -> tuple[Target, ...]:
         """All targets, by number."""
         return tuple(self._targets)
+
+    @property
+    def fixed(self) -> tuple[FixedLink, ...]:
+        """Those of a known address, with the names that stand for them."""
+        return tuple(
+            FixedLink(number, target.pieces[0], f"_link{number}", f"_href{number}")
+            for number, target in enumerate(self._targets)
+            if len(target.pieces) == 1
+        )
 
     def in_html(self, target: str) -> str:
         """What stands in an `href` for `target`."""
@@ -92,8 +122,12 @@ class Targets:
         number = self._number(target, atoms)
         if any(atom.is_statement for atom in atoms):
             return self._captured(target, f"{function}({number}, _target)")
-        values = "".join(f", ({guarded(_TRIM.sub('', a.source[2:-2])).strip()})" for a in atoms)
-        return self._made(f"{{{{ {function}({number}{values}) }}}}")
+        values = "".join(f", ({self._value(atom)})" for atom in atoms)
+        return self._made(_call(function, number, values))
+
+    def _value(self, atom: Atom) -> str:
+        own = self._shortcuts.own(atom, self._atoms)
+        return own or guarded(_TRIM.sub("", atom.source[2:-2])).strip()
 
     def _number(self, target: str, atoms: list[Atom]) -> int:
         key = self._atoms.show(target)

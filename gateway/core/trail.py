@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -28,21 +29,26 @@ class Target:
 
     pieces: tuple[str, ...]
 
-    def address(self, values: Sequence[Any], hosts: frozenset[str]) -> str:
+    def address(self, words: Sequence[str], hosts: frozenset[str]) -> str:
         """The checked destination. Raises `Unrenderable` that carries the refused address."""
-        if len(self.pieces) == 1:
-            return self.pieces[0]
         url = self.pieces[0]
-        for value, piece in zip(values, self.pieces[1:], strict=True):
-            url += self._worded(value, url) + piece
+        if len(self.pieces) == 1:
+            return url
+        for word, piece in zip(words, self.pieces[1:], strict=True):
+            # Behind an author's own address a value is a part of it: a space in a name is %20
+            # there. A value that is the whole address is taken or refused as it is.
+            url += (quote(word, safe=_URL_LEGAL) if url else word) + piece
         return checked(url, hosts)
 
-    @staticmethod
-    def _worded(value: Any, before: str) -> str:
-        # Behind an author's own address a value is a part of it: a space in a name is %20 there.
-        # A value that is the whole address is taken or refused as it is.
-        word = str(printable(value))
-        return quote(word, safe=_URL_LEGAL) if before else word
+
+@dataclass(frozen=True, slots=True)
+class FixedLink:
+    """A link whose address is known: texts call it by a name, `quoted` in an attribute."""
+
+    index: int
+    address: str
+    plain: str
+    quoted: str
 
 
 def checked(url: str, hosts: frozenset[str]) -> str:
@@ -64,27 +70,53 @@ def checked_image(url: str) -> str:
 class Trail:
     """Makes the links of one message and knows which short ones it gave out."""
 
-    __slots__ = ("_given", "_hosts", "_links", "_short", "_targets", "way_out")
+    __slots__ = ("_given", "_hosts", "_links", "_short", "_targets", "_way_out", "pixel")
 
-    def __init__(self, links: Links, targets: Sequence[Target], hosts: frozenset[str]) -> None:
+    def __init__(
+        self, links: Links, targets: Sequence[Target], hosts: frozenset[str], *, pixel: str = ""
+    ) -> None:
+        self.pixel = pixel
         self._links = links
         self._targets = targets
         self._hosts = hosts
-        self.way_out = links.preferences()
-        self._given: dict[tuple[int, str], str] = {}
+        self._way_out = ""
+        self._given: dict[tuple[object, ...], str] = {}
         self._short: dict[str, tuple[str, str, int]] = {}  # url -> code, href, index
+
+    @property
+    def way_out(self) -> str:
+        """The preference page, signed when it is first asked for."""
+        if not self._way_out:
+            self._way_out = self._links.preferences()
+        return self._way_out
+
+    def named(self, fixed: Sequence[FixedLink]) -> dict[str, str]:
+        """The tracked fixed links of a part, by what texts call them."""
+        names: dict[str, str] = {}
+        for one in fixed:
+            link = names[one.plain] = self.link(one.index)
+            names[one.quoted] = escape(link)
+        return names
 
     def link(self, index: int, *values: Any) -> str:
         """A tracked link for a plain text."""
-        url = self._targets[index].address(values, self._hosts)
-        key = (index, url)
-        if key not in self._given:
-            self._given[key] = self._links.click(url, index)
-        return self._given[key]
+        if not values:
+            return self._links.click(self._targets[index].pieces[0], index)
+        words = [value if type(value) is str else str(printable(value)) for value in values]
+        key = (index, *words)
+        link = self._given.get(key)
+        if link is None:
+            url = self._targets[index].address(words, self._hosts)
+            link = self._given[key] = self._links.click(url, index)
+        return link
 
     def href(self, index: int, *values: Any) -> Any:
         """A tracked link for a quoted attribute."""
         return in_html(self.link(index, *values))
+
+    def quoted(self, index: int, *values: Any) -> str:
+        """The same for a place where the engine does not escape."""
+        return escape(self.link(index, *values))
 
     def image(self, url: Any) -> Any:
         """An image's address for a quoted attribute."""
@@ -96,7 +128,8 @@ class Trail:
 
     def short(self, index: int, *values: Any) -> str:
         """A short link for an SMS."""
-        return self._shortened(self._targets[index].address(values, self._hosts))
+        words = [str(printable(value)) for value in values]
+        return self._shortened(self._targets[index].address(words, self._hosts))
 
     def shorten_rest(self, text: str) -> str:
         """An SMS text in which links that came with values are short and checked too."""

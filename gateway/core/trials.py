@@ -23,7 +23,10 @@ _NO_WAY_OUT = "a promotional e-mail has an unsubscribe link: {{ unsubscribe_url 
 _NO_ADDRESS = "a promotional e-mail has a postal address: {{ brand.postal_address }}"
 _TAGS = re.compile(r"<style.*?</style>|<[^>]*>", re.DOTALL)
 _SPACE = re.compile(r"\s+")
-_HREF_OUT = re.compile(r'href="\{\{-?\s*(?:unsubscribe|preferences)_url\s*-?\}\}"')
+_HREF_OUT = re.compile(
+    r'href="(?:\{% autoescape false %\})?'
+    r"\{\{-?\s*(?:_out|(?:unsubscribe|preferences)_url)\s*-?\}\}"
+)
 _LINKS = PlainLinks()
 
 
@@ -84,7 +87,8 @@ def _lacking(template: Template, contents: list[Content | None], html: str) -> s
     """What the e-mail lacks that a promotional one must have; empty where nothing."""
     mails = [content for content in contents if isinstance(content, EmailContent)]
     if not mails:
-        out, address = _HREF_OUT.search(html) is not None, "brand.postal_address" in html
+        out = _HREF_OUT.search(html) is not None
+        address = "brand.postal_address" in html or _says(html, template.brand.postal_address)
     else:
         out = all(f'href="{_LINKS.preferences()}"' in mail.html for mail in mails)
         address = all(_says(mail.html, template.brand.postal_address) for mail in mails)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, get_args
 
-from msgspec import UNSET, Struct
+from msgspec import Struct, field
 
 from gateway.core.links import LinkError, destination
 from gateway.core.locales import parsed_day
-from gateway.core.request import Churn, Offer, SendData
+from gateway.core.request import Churn, Money, Offer, SendData
 
 VariableType = Literal["string", "number", "boolean", "date", "money", "url", "list", "object"]
 VARIABLE_TYPES: tuple[str, ...] = get_args(VariableType)
@@ -27,6 +27,7 @@ OFFER_NAMES = Offer.__struct_fields__
 COUPON_NAMES = ("code", "expires_at")
 BRAND_NAMES = ("name", "site_url", "postal_address")
 _AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,6})?")
+_REQUIRED = "is required by the template"
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -57,8 +58,7 @@ class Fault:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that a template may see of one request, as JSON values."""
 
     recipient: Mapping[str, Any]
@@ -76,11 +76,17 @@ def facts_of(data: SendData, coupon: Mapping[str, Any] | None = None) -> Facts:
     """
     person = data.recipient
     return Facts(
-        recipient={name: getattr(person, name) for name in RECIPIENT_NAMES},
+        recipient={
+            "id": person.id,
+            "name": person.name,
+            "locale": person.locale,
+            "country": person.country,
+            "attributes": person.attributes,
+        },
         campaign=data.campaign,
         variables=data.variables,
-        churn=_plain(data.churn, CHURN_NAMES),
-        offer=_plain(data.offer, OFFER_NAMES),
+        churn=None if data.churn is None else _churn(data.churn),
+        offer=None if data.offer is None else _offer(data.offer),
         coupon=None if coupon is None else _coupon(coupon),
     )
 
@@ -149,24 +155,41 @@ _SAMPLE_OFFER = {
 }
 
 
+# Field by field: this runs for every request and every message.
+
+
+def _churn(churn: Churn) -> dict[str, Any]:
+    return {
+        "reason": churn.reason,
+        "last_active": _iso(churn.last_active),
+        "segment": churn.segment,
+        "lifetime_value": _money(churn.lifetime_value),
+    }
+
+
+def _offer(offer: Offer) -> dict[str, Any]:
+    percent = offer.percent
+    return {
+        "kind": offer.kind,
+        "amount": _money(offer.amount),
+        # 20.0 % is written 20
+        "percent": int(percent) if percent is not None and percent == int(percent) else percent,
+        "expires_in": offer.expires_in,
+        "expires_at": _iso(offer.expires_at),
+        "pool": offer.pool,
+    }
+
+
 def _coupon(coupon: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _json(coupon.get(name)) for name in COUPON_NAMES}
+    return {"code": coupon.get("code"), "expires_at": _iso(coupon.get("expires_at"))}
 
 
-def _plain(part: Struct | None, names: tuple[str, ...]) -> dict[str, Any] | None:
-    return None if part is None else {name: _json(getattr(part, name)) for name in names}
+def _money(money: Money | None) -> dict[str, str] | None:
+    return None if money is None else {"amount": money.amount, "currency": money.currency}
 
 
-def _json(value: Any) -> Any:
-    match value:
-        case datetime() | date():
-            return value.isoformat()
-        case float() if value.is_integer():
-            return int(value)  # 20.0 % is written 20
-        case Struct():
-            return {name: getattr(value, name) for name in value.__struct_fields__}
-        case _:
-            return None if value is UNSET else value
+def _iso(day: date | str | None) -> str | None:
+    return day.isoformat() if isinstance(day, date) else day
 
 
 def variable_faults(
@@ -176,14 +199,12 @@ def variable_faults(
     faults = []
     for name, spec in specs.items():
         value = given.get(name)
-        path = f"$.data.variables.{name}"
-        if value is None:
-            if spec.required:
-                faults.append(Fault("missing_variable", path, "is required by the template"))
-            continue
-        what = misfit(spec.type, value, hosts=hosts)
+        if value is not None:
+            reason, what = "invalid_field", misfit(spec.type, value, hosts=hosts)
+        else:
+            reason, what = "missing_variable", _REQUIRED if spec.required else ""
         if what:
-            faults.append(Fault("invalid_field", path, what))
+            faults.append(Fault(reason, f"$.data.variables.{name}", what))
     return faults
 
 
@@ -232,7 +253,7 @@ def _is_day(value: Any) -> bool:
 def is_money(value: Any) -> bool:
     """Whether it is an object of a decimal string and an ISO 4217 code."""
     return (
-        isinstance(value, Mapping)
+        isinstance(value, (dict, Mapping))
         and isinstance(value.get("amount"), str)
         and _AMOUNT.fullmatch(value["amount"]) is not None
         and isinstance(value.get("currency"), str)
