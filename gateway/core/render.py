@@ -112,7 +112,7 @@ def with_opt_out(rendered: Rendered) -> Rendered:
     if not isinstance(content, SmsContent) or "STOP" in content.text:
         return rendered
     text = fitted(f"{content.text.rstrip()} {opt_out(rendered.locale)}")
-    return replace(rendered, content=SmsContent(text, *segments(text)))
+    return Rendered(SmsContent(text, *segments(text)), rendered.locale, rendered.links)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from html import unescape
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 from unit.words.desk import BRAND, PERSON, PLAIN, TOKENS, TRACKED, layout
 
 from gateway.catalog import load_catalog, packaged_folder
