@@ -8,10 +8,11 @@ transactional one is repeated. `docs/lifecycle.md` draws this table; a test comp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
+
+from msgspec import Struct, structs
 
 from channels.contract import (
     Accepted,
@@ -91,8 +92,7 @@ TRANSITIONS: Mapping[tuple[State, str], State] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The right to make one attempt, until `until`. `targets` says how each device stands."""
 
     delivery_seq: int
@@ -114,8 +114,7 @@ class Claim:
         return self.plan.routes[self.position].channel
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(Struct, frozen=True):
     """An attempt and its outcome. `draw` is a random number in [0, 1) for the next gap.
 
     `targets` is how each device stands after it; empty for e-mail and SMS.
@@ -132,8 +131,7 @@ class Tried:
     targets: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What an outcome makes of a delivery.
 
     `due_at` is set while there is more to do; `tries_next` says that the next channel's turn has
@@ -275,9 +273,9 @@ def _for_devices(tried: Tried, verdict: Verdict) -> Verdict:
     """
     if TAKEN in tried.targets:
         due = _again(tried, "", None).due_at if PENDING in tried.targets else None
-        return replace(verdict, state=State.SENT, due_at=due, tries_next=False, cause=None)
+        return structs.replace(verdict, state=State.SENT, due_at=due, tries_next=False, cause=None)
     if verdict.tries_next and DOUBTFUL in tried.targets:
-        return replace(verdict, state=State.UNKNOWN, tries_next=False, cause=None)
+        return structs.replace(verdict, state=State.UNKNOWN, tries_next=False, cause=None)
     return verdict
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.core.places import Place
 from gateway.core.plan import Plan, Route
@@ -93,8 +94,7 @@ class Standing:
 Standings = Mapping[bytes, Sequence[Standing]]
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NamedTuple):
     """One gate's answer, for the decision record."""
 
     gate: str
@@ -102,8 +102,7 @@ class Gate:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class Go(NamedTuple):
     """The delivery at `position` may go out, not before `due_at`."""
 
     position: int
@@ -111,8 +110,7 @@ class Go:
     gates: tuple[Gate, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """No message may go out, for this reason."""
 
     reason: Reason
@@ -132,8 +130,7 @@ class Rules:
     needs_sms_proof: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What the store knows of a plan's person: standings, and recent promotional messages."""
 
     standings: Standings
@@ -221,13 +218,18 @@ def _due(plan: Plan, route: Route, rules: Rules, *, now: datetime) -> datetime:
 
 def closed(plan: Plan, route: Route, standings: Standings) -> Standing | None:
     """The standing that closes a route, or None. A push route is closed when every device is."""
+    if not standings:
+        return None
     person = address_closed(plan, route.channel, plan.person, standings)
     if person is not None:
         return person
-    found = [address_closed(plan, route.channel, key, standings) for key in route.subjects]
-    if found and all(standing is not None for standing in found):
-        return found[0]
-    return None
+    first: Standing | None = None
+    for key in route.subjects:
+        found = address_closed(plan, route.channel, key, standings)
+        if found is None:
+            return None
+        first = first or found
+    return first
 
 
 def address_closed(

@@ -7,11 +7,13 @@ None of them holds personal data.
 
 from __future__ import annotations
 
-from base64 import b32decode, b32encode
+from base64 import b32decode
 from hashlib import blake2b
 
 SEND_ID_BYTES = 16
 POSITION_MAX = 255
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = tuple(first + second for first in _BASE32 for second in _BASE32)
 
 
 def send_id(source: str, request_id: str) -> str:
@@ -19,7 +21,13 @@ def send_id(source: str, request_id: str) -> str:
     digest = blake2b(
         f"{len(source)}:{source}{request_id}".encode(), digest_size=SEND_ID_BYTES, person=b"send"
     ).digest()
-    return b32encode(digest)[:26].decode().lower()
+    return _letters(digest)
+
+
+def _letters(digest: bytes) -> str:
+    """128 bits as 26 base32 letters, two at a time: several times faster than `b32encode`."""
+    number = int.from_bytes(digest, "big") << 2
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def delivery_id(of_send: str, position: int) -> str:
@@ -48,7 +56,7 @@ def pack_delivery(of_delivery: str) -> bytes:
 
 def unpack_delivery(packed: bytes) -> str:
     """The delivery id of 17 bytes."""
-    of_send = b32encode(packed[:SEND_ID_BYTES])[:26].decode().lower()
+    of_send = _letters(packed[:SEND_ID_BYTES])
     return delivery_id(of_send, packed[SEND_ID_BYTES])
 
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from channels.contract import (
     Channel,
@@ -59,8 +60,7 @@ class LaneParts:
     draw: Callable[[], float] = random.random
 
 
-@dataclass(frozen=True, slots=True)
-class _Began:
+class _Began(NamedTuple):
     """When an attempt began, and the noes that its claim knew of."""
 
     at_s: float

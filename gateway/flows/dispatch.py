@@ -79,8 +79,8 @@ class Lane:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether deliveries wait for this lane, or more than a quarter of its places are taken."""
-        return self._behind > 0 or self._valve.is_filled(0.25)
+        """Whether deliveries wait for this lane, or more than a fifth of its places are taken."""
+        return self._behind > 0 or self._valve.is_filled(0.2)
 
     def expect(self, count: int) -> None:
         """So many deliveries were admitted for this lane and wait in the store."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import structs
 
 from gateway.core import facts, gates
 from gateway.core.delivery import Claim, State, first_targets
@@ -56,7 +59,7 @@ def admit(
         fresh, rules, stopped=stopped, room=free, claim_for=claim_for, now=now
     )
     return [
-        replace(answer, claim=claims.get(answer.send_id)) if answer.status == "accepted" else answer
+        answer._replace(claim=claims.get(answer.send_id)) if answer.status == "accepted" else answer
         for answer in answers
     ]
 
@@ -78,8 +81,7 @@ def _bury(refusals: Sequence[Refusal], *, now: datetime) -> Script[None]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """A request, the gates' answer to it, and the number of its send."""
 
     one: Admission
@@ -170,7 +172,7 @@ def _first_row(claim: Claim, state: State) -> Row:
         return delivery_row(claim, state, due=None)
     if state is State.ARMED:
         return delivery_row(claim, state, due=from_ms(armed_until(claim.plan)))
-    return delivery_row(replace(claim, claim_no=0), state, due=claim.queued_at)
+    return delivery_row(structs.replace(claim, claim_no=0), state, due=claim.queued_at)
 
 
 def _first_facts(made: Sequence[_Made], *, now: datetime) -> list[tuple[int | None, facts.Fact]]:

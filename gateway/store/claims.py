@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import structs
 
 from gateway.core import delivery, facts, gates
 from gateway.core.delivery import Claim, State
@@ -257,7 +259,7 @@ def suppressed(plan: Plan, answer: End, *, now: datetime) -> facts.Fact:
 def next_delivery(before: Claim, answer: Go) -> Script[None]:
     """The next channel's turn, as the gates allow it."""
     ((seq,),) = yield Ask("new_delivery_seqs", [(1,)])
-    claim = replace(
+    claim = structs.replace(
         before,
         delivery_seq=seq,
         position=answer.position,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from channels.contract import Receipt
 from gateway.bus.contract import Headers, Outgoing
@@ -22,8 +22,7 @@ from gateway.core.request import ConversionData, Money, SendData
 # --- admissions -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """A request that passed the contract. `request` is its data as stored JSON.
 
     `gates` are what was decided before the store was asked: variant, offer, template.
@@ -45,8 +44,7 @@ class Refusal:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """What became of one admission: `accepted`, `duplicate` or `conflict`.
 
     `claim` is set where its first delivery was claimed at once.
@@ -90,8 +88,7 @@ class Coupon:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A claim with the request it is for, and the coupon that was reserved for it."""
 
     claim: Claim
@@ -122,8 +119,7 @@ class Claims(Protocol):
 # --- outbox ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A record of the outbox. `mark` grows with the order in which it must be published."""
 
     mark: int
