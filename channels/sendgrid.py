@@ -70,7 +70,11 @@ TRACKING_OFF: Mapping[str, Mapping[str, bool]] = MappingProxyType(
         "ganalytics": {"enable": False},
     }
 )
+_HEADERS_WRITTEN = frozenset({"List-Unsubscribe", "List-Unsubscribe-Post"})
+"""The headers that our own mails have: the common case needs no look at each."""
+
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+_ODD_NAME = re.compile(r"[,;]|\s\s|^\s|\s$|[^\S ]")
 _ADDRESS_FIELD = re.compile(r"personalizations(\.\d+)?\.to\b.*")
 
 
@@ -97,6 +101,7 @@ class SendGridChannel:
         self._transport = transport
         self._now = now
         self._url = f"{options.base_url.rstrip('/')}/v3/mail/send"
+        self._sender = _mailbox(options.from_address, options.from_name)
         self._headers = {
             "authorization": f"Bearer {options.api_key}",
             "content-type": "application/json",
@@ -109,7 +114,7 @@ class SendGridChannel:
         fault = _fault(message.to, message.to_name, message.content)
         if fault:
             return Refused(fault)
-        body = to_json(_mail(message, message.to, message.content, self._options))
+        body = to_json(_mail(message, message.to, message.content, self._sender))
         if body is None:
             return Refused("a text of the message cannot be written as UTF-8")
         result = await self._transport.request(
@@ -131,6 +136,15 @@ class SendGridChannel:
 
 
 def _fault(to: str, to_name: str, content: EmailContent) -> str:
+    headers = content.headers
+    together = "".join((to, to_name, content.subject, *headers.values()))
+    is_plain = not control_fault("", together) and headers.keys() <= _HEADERS_WRITTEN
+    if is_plain and content.subject and (content.text or content.html):
+        return ""
+    return _named_fault(to, to_name, content)
+
+
+def _named_fault(to: str, to_name: str, content: EmailContent) -> str:
     values = {"to": to, "to_name": to_name, "subject": content.subject, **content.headers}
     faults = [control_fault(name, value) for name, value in values.items()]
     faults += [
@@ -146,7 +160,7 @@ def _fault(to: str, to_name: str, content: EmailContent) -> str:
 
 
 def _mail(
-    message: Message, to: str, content: EmailContent, options: SendGridOptions
+    message: Message, to: str, content: EmailContent, sender: Mapping[str, str]
 ) -> dict[str, object]:
     personalization: dict[str, object] = {
         "to": [_mailbox(to, message.to_name)],
@@ -161,7 +175,7 @@ def _mail(
     parts = (("text/plain", content.text), ("text/html", content.html))
     return {
         "personalizations": [personalization],
-        "from": _mailbox(options.from_address, options.from_name),
+        "from": sender,
         "subject": content.subject,
         "content": [{"type": kind, "value": text} for kind, text in parts if text],
         "categories": [message.campaign[:CATEGORY_CHARACTERS_MAX]],
@@ -171,7 +185,8 @@ def _mail(
 
 def _mailbox(address: str, name: str) -> dict[str, str]:
     # SendGrid refuses the whole call for a comma or semicolon in a name.
-    name = " ".join(re.split(r"[,;\s]+", name)).strip()
+    if name and _ODD_NAME.search(name):
+        name = " ".join(re.split(r"[,;\s]+", name)).strip()
     return {"email": address, "name": name} if name else {"email": address}
 
 

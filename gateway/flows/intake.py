@@ -117,12 +117,14 @@ class Intake:
                     offered, refusals = [], []
                     changes.append(event)
                     continue
-                await self._apply_all(changes)
-                changes = []
+                if changes:
+                    await self._apply_all(changes)
+                    changes = []
                 offered.append(Offered(*self._planner.admission(event), record))
             except RefusedError as refused:
                 refusals.append(refusal(record, refused))
-        await self._apply_all(changes)
+        if changes:
+            await self._apply_all(changes)
         await self._admit_records(offered, refusals)
 
     async def _apply_all(self, events: Sequence[Event]) -> None:
