@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from gateway.core.links import PlainLinks
 from gateway.core.locales import direction
 from gateway.core.markdown import tidy
 from gateway.core.shortcuts import GAP
-from gateway.core.trail import Trail
+from gateway.core.trail import Target, Trail
 
 FRAMES_MAX = 64
 REST_MESSAGES = 10_000
@@ -89,18 +90,34 @@ def gap(name: str) -> str:
     return f"{GAP}{name}{_CLOSE}"
 
 
-class GapTrail(Trail):
-    """Gives out gaps for links, and remembers where they will lead.
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Where the link of a gap leads: to `url`, or to what `words` make of its target.
 
-    `clicked` and `shortened` are (gap, index, words): a word is the name of a gap, or a text.
+    A word is the name of another gap, or a text.
     """
+
+    name: str
+    index: int
+    words: tuple[tuple[str, str], ...]
+    url: str
+
+    def spoken(self, words: Mapping[str, str]) -> list[str]:
+        """The words, with the gaps filled."""
+        return [words[own] if own else text for own, text in self.words]
+
+
+class GapTrail(Trail):
+    """Gives out gaps for links, and remembers where they will lead."""
 
     __slots__ = ("clicked", "shortened")
 
-    def __init__(self, *, has_pixel: bool) -> None:
-        super().__init__(_NO_LINKS, (), frozenset(), pixel=gap("pixel") if has_pixel else "")
-        self.clicked: list[_Led] = []
-        self.shortened: list[_Led] = []
+    def __init__(
+        self, targets: Sequence[Target], hosts: frozenset[str], *, has_pixel: bool
+    ) -> None:
+        super().__init__(_NO_LINKS, targets, hosts, pixel=gap("pixel") if has_pixel else "")
+        self.clicked: list[Lead] = []
+        self.shortened: list[Lead] = []
 
     @property
     def way_out(self) -> str:
@@ -115,20 +132,18 @@ class GapTrail(Trail):
     def shorten_rest(self, text: str) -> str:
         return text  # what stands in it as it came is for each message to find
 
-    def _led(self, given: list[_Led], kind: str, index: int, values: Sequence[Any]) -> str:
-        name = f"{kind} {len(given)}"
-        given.append((name, index, tuple(_word(str(printable(value))) for value in values)))
-        return gap(name)
+    def _led(self, given: list[Lead], kind: str, index: int, values: Sequence[Any]) -> str:
+        texts = [str(printable(value)) for value in values]
+        gaps = [_GAP.fullmatch(text) for text in texts]
+        words = [(m.group(1), "") if m else ("", t) for m, t in zip(gaps, texts, strict=True)]
+        url = "" if any(gaps) else self.address(index, texts)
+        same = [one for one in given if (one.index, one.words) == (index, tuple(words))]
+        lead = same[0] if same else Lead(f"{kind} {len(given)}", index, tuple(words), url)
+        given += [] if same else [lead]
+        return gap(lead.name)
 
 
-_Word = tuple[str, str]  # the name of a gap, or a text
-_Led = tuple[str, int, tuple[_Word, ...]]
 _NO_LINKS = PlainLinks()
-
-
-def _word(text: str) -> _Word:
-    match = _GAP.fullmatch(text)
-    return (match.group(1), "") if match else ("", text)
 
 
 class Outline(Fresh):
@@ -161,19 +176,20 @@ class Frame:
     Raises ValueError where a text holds what looks like a gap and is none.
     """
 
-    __slots__ = ("_texts", "links", "shorts", "values")
+    __slots__ = ("_texts", "links", "shorts", "shows_out", "values")
 
     def __init__(self, found: Mapping[str, str], trail: GapTrail, part: Sequence[Written]) -> None:
         split = {name: _GAP.split(text) for name, text in found.items()}
         self._texts = {name: (pieces, tuple(pieces[1::2])) for name, pieces in split.items()}
         used = {one for _, gaps in self._texts.values() for one in gaps}
-        self.links = tuple(led for led in trail.clicked if led[0] in used)
+        self.links = tuple(lead for lead in trail.clicked if lead.name in used)
         self.shorts = tuple(trail.shortened)  # their order is their number
         leads = [*self.links, *self.shorts]
-        known = {*_HEADS, *(led[0] for led in leads), *(value.own for value in part)}
+        known = {*_HEADS, *(lead.name for lead in leads), *(value.own for value in part)}
         if not used <= known or any(GAP in "".join(pieces) for pieces in split.values()):
             raise ValueError("holds a character that frames are made with")
-        used |= {own for _, _, words in leads for own, _ in words}
+        self.shows_out = "out" in used
+        used |= {own for lead in leads for own, _ in lead.words}
         self.values = tuple(value for value in part if value.own in used)
 
     def filled(self, name: str, words: Mapping[str, str]) -> str:
@@ -205,12 +221,17 @@ class Filled:
         self.trail = trail
         self._frame = frame
         self._words = words
-        self._links: dict[str, str] = {}
-        for name, index, led in frame.links:
-            self._links[name] = trail.link(index, *[words.get(own, text) for own, text in led])
-        for name, index, led in frame.shorts:
-            self._links[name] = trail.short(index, *[words.get(own, text) for own, text in led])
-        self._plain = {**words, **self._links, "out": trail.way_out}
+        self._links = {
+            lead.name: trail.click(lead.url, lead.index)
+            if lead.url
+            else trail.link(lead.index, *lead.spoken(words))
+            for lead in frame.links
+        }
+        for lead in frame.shorts:
+            self._links[lead.name] = trail.short(lead.index, *lead.spoken(words))
+        self._plain = {**words, **self._links}
+        if frame.shows_out:
+            self._plain["out"] = trail.way_out
 
     def of(self, name: str) -> str:
         return self._frame.filled(name, self._plain)
@@ -226,13 +247,17 @@ class Filled:
         quoted = dict(zip(links, escape("\n".join(links.values())).split("\n"), strict=True))
         words = self._words
         if _SPECIAL.search("".join(words.values())):
-            words = {one: word.translate(_ESCAPED) for one, word in words.items()}
+            words = {one: _in_html(word) for one, word in words.items()}
         return self._frame.filled(name, {**words, **quoted})
 
     def twin(self, name: str) -> str:
         text = self._frame.filled(name, self._plain)
         is_tidy = all("\n" not in word and word == word.strip() for word in self._words.values())
         return text if is_tidy else tidy(text)
+
+
+def _in_html(word: str) -> str:
+    return word.translate(_ESCAPED) if _SPECIAL.search(word) else word
 
 
 class Frames:

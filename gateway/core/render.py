@@ -237,7 +237,7 @@ class Template:
 
     def _framed(self, part: Part, roots: Mapping[str, Any], *, has_pixel: bool) -> Frame:
         """A frame made from this message. Raises ValueError, or `Unrenderable`."""
-        trail = GapTrail(has_pixel=has_pixel)
+        trail = GapTrail(part.targets, self.hosts, has_pixel=has_pixel)
         names = self._names(part, roots) | trail.named(part.fixed)
         names.update({value.own: gap(value.own) for value in part.written})
         outline = Outline(self.engine, names, trail)

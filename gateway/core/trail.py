@@ -106,9 +106,17 @@ class Trail:
         key = (index, *words)
         link = self._given.get(key)
         if link is None:
-            url = self._targets[index].address(words, self._hosts)
+            url = self.address(index, words)
             link = self._given[key] = self._links.click(url, index)
         return link
+
+    def click(self, url: str, index: int) -> str:
+        """A tracked link to a checked address."""
+        return self._links.click(url, index)
+
+    def address(self, index: int, words: Sequence[str]) -> str:
+        """The checked destination of a target."""
+        return self._targets[index].address(words, self._hosts)
 
     def href(self, index: int, *values: Any) -> Any:
         """A tracked link for a quoted attribute."""
@@ -129,15 +137,16 @@ class Trail:
     def short(self, index: int, *values: Any) -> str:
         """A short link for an SMS."""
         words = [str(printable(value)) for value in values]
-        return self._shortened(self._targets[index].address(words, self._hosts))
+        return self._shortened(self.address(index, words))
 
     def shorten_rest(self, text: str) -> str:
         """An SMS text in which links that came with values are short and checked too."""
-        ours = {href for _, href, _ in self._short.values()} | {self.way_out}
+        ours = {href for _, href, _ in self._short.values()}
 
         def shorter(match: re.Match[str]) -> str:
             url = match.group()
-            return url if url in ours else self._shortened(checked(url, self._hosts))
+            is_ours = url in ours or url == self.way_out
+            return url if is_ours else self._shortened(checked(url, self._hosts))
 
         return _SHOWN_LINK.sub(shorter, text)
 

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.words.desk import DELIVERY, PLAIN, TOKENS, facts, mail, page
+from unit.words.desk import DELIVERY, PLAIN, TOKENS, TRACKED, WAY_OUT, facts, made, mail, page
 
 from gateway.core.ids import delivery_id, send_id
 from gateway.core.links import LinkError, allowed_hosts, destination
+from gateway.core.markdown import tidy
 from gateway.core.render import EmailContent, Template
 from gateway.core.sms import fitted, segments, smart_encoded
 from gateway.core.tokens import Opened
+from gateway.core.variables import Facts
 from gateway.errors import RefusedError, TokenError
 
 META = '[variables.word]\n[variables.cart]\ntype = "url"\n'
@@ -53,6 +58,32 @@ ATTACKS = [
     "&#x22;><b>",
     "\x0b\x0c<b>",
 ]
+
+
+FRAMED = made(
+    {
+        "meta.toml": META + '[variables.count]\ntype = "number"\n[variables.rows]\ntype = "list"\n',
+        "en/email.html": "---\nsubject: {{ recipient.name }}, {{ variables.word }}\n"
+        "preheader: {{ variables.word }}\n---\n"
+        '<p title="{{ subject }}">{% if variables.count %}{{ variables.count }}{% endif %}'
+        "{% if variables.word and not offer %}{{ variables.word }} {{ recipient.name }}"
+        "{% elif offer.kind == 'gift' %}{{ offer.percent | percent }}{% endif %}</p>"
+        "<p>{% for row in variables.rows %}{{ row }} {{ variables.word }}, {% endfor %}</p>"
+        '<a href="https://shop.example/?q={{ variables.word }}">{{ preheader }}</a>'
+        '<a href="{{ variables.cart or brand.site_url }}">{{ campaign }}</a>' + WAY_OUT,
+        "en/sms.txt": "{% if variables.word %}{{ variables.word }} {% endif %}{{ recipient.name }} "
+        "{{ variables.cart }} https://shop.example/a {{ variables.cart or brand.site_url }}",
+        "en/push.toml": "title = '{{ variables.word }}'\nbody = '{{ recipient.name }}'\n"
+        "url = '{{ variables.cart }}'\nimage = 'https://img.example/{{ variables.word }}.png'\n",
+    }
+)
+BY_THE_ENGINE = replace(
+    FRAMED,
+    parts={
+        channel: {locale: replace(part, shape=None) for locale, part in parts.items()}
+        for channel, parts in FRAMED.parts.items()
+    },
+)
 
 
 class Shape(HTMLParser):
@@ -107,6 +138,51 @@ def test_what_faults_accepts_can_be_rendered(word: str) -> None:
     found = MARKDOWN.faults(known, ["email"])
     rendered = shape(MARKDOWN, word)
     assert (found == []) == (rendered is not None)
+
+
+def answer(template: Template, channel: str, known: Facts) -> tuple[object, object]:
+    """What a template makes of these facts: its faults, and the message or why there is none."""
+    found = template.faults(known, [channel])
+    try:
+        return found, template.render(channel, known, TRACKED)
+    except RefusedError as error:
+        return found, (error.reason, error.path, error.what)
+
+
+values: dict[str, st.SearchStrategy[Any]] = {
+    "word": st.one_of(st.none(), st.sampled_from(["", "x", " y ", "a\n\nb", "/", "wide"]), words),
+    "count": st.sampled_from([None, 0, 1, True, 1.0, 2.5, 10**20]),
+    "cart": st.sampled_from([None, "https://shop.example/c?a=1&b=2", "https://evil.example/"]),
+    "rows": st.sampled_from([None, [], [1], [True], ["<a>"], [None]]),
+}
+offers = st.sampled_from(
+    [None, {"kind": "gift", "percent": None}, {"kind": "gift", "percent": 5}, {"kind": "points"}]
+)
+
+
+@pytest.mark.parametrize("channel", ["email", "sms", "push"])
+@settings(max_examples=300, deadline=None)
+@given(
+    given_values=st.fixed_dictionaries({}, optional=values),
+    offer=offers,
+    name=st.sampled_from([None, "Ann", "", " B ", "https://shop.example/n", "\ue000_w0\ue001"]),
+)
+def test_a_frame_says_what_the_engine_says(
+    channel: str, given_values: dict[str, Any], offer: dict[str, Any] | None, name: str | None
+) -> None:
+    """Message after message, texts from frames and their faults are those of the engine."""
+    known = facts(given_values, name=name, offer=offer)
+    assert all(part.shape is not None for part in FRAMED.parts[channel].values())
+    assert answer(FRAMED, channel, known) == answer(BY_THE_ENGINE, channel, known)
+    assert answer(FRAMED, channel, known) == answer(BY_THE_ENGINE, channel, known)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("ab \t\n\u00a0\r"), max_size=40))
+def test_a_tidy_text_has_no_loose_ends(text: str) -> None:
+    """No blanks at line ends, one empty line at most, and nothing else is changed."""
+    lines = "\n".join(line.rstrip() for line in text.strip().split("\n"))
+    assert tidy(text) == re.sub(r"\n{3,}", "\n\n", lines) + "\n"
 
 
 @settings(max_examples=500, deadline=None)

@@ -21,7 +21,15 @@ from unit.words.desk import (
 from gateway.core.links import unsubscribe_headers
 from gateway.core.render import EmailContent, PushContent, SmsContent
 from gateway.core.request import Churn, Money, Offer, PushAddress, Recipient, SendData
-from gateway.core.variables import Facts, Fault, facts_of
+from gateway.core.variables import (
+    CHURN_NAMES,
+    COUPON_NAMES,
+    OFFER_NAMES,
+    RECIPIENT_NAMES,
+    Facts,
+    Fault,
+    facts_of,
+)
 from gateway.errors import RefusedError
 
 META = """
@@ -416,6 +424,18 @@ def test_facts_hold_all_names_and_no_address() -> None:
     assert known.coupon == {"code": "A", "expires_at": "2026-05-01T00:00:00+00:00"}
     assert "home.example" not in repr(known)
     assert "secret-device" not in repr(known)
+
+
+def test_facts_have_every_name_that_templates_may_use() -> None:
+    """A field that is added to a request's structs is there for templates too."""
+    data = SendData("c", "t", Recipient("r-1"), churn=Churn(), offer=Offer("gift"))
+    known = facts_of(data, {"code": "A"})
+    assert tuple(known.recipient) == RECIPIENT_NAMES
+    assert known.churn is not None
+    assert known.offer is not None
+    assert known.coupon is not None
+    assert (tuple(known.churn), tuple(known.offer)) == (CHURN_NAMES, OFFER_NAMES)
+    assert tuple(known.coupon) == COUPON_NAMES
 
 
 def test_the_brand_is_there_for_every_text() -> None:

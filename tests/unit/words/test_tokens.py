@@ -155,3 +155,15 @@ def test_a_link_index_out_of_range_is_refused() -> None:
     """An index that would not fit its two bytes is a fault of the caller."""
     with pytest.raises(ValueError, match="index"):
         TOKENS.click_url(DELIVERY, 70_000, URL)
+
+
+@pytest.mark.parametrize("letter", ["0", "1", "8", "9", "_", " ", "-", "\n", "ø", "!"])
+def test_what_is_no_delivery_id_is_refused(letter: str) -> None:
+    """A letter that no send id has is a fault of the caller, never another delivery's token."""
+    with pytest.raises(ValueError, match=r"delivery id|invalid literal"):
+        TOKENS.of(letter + DELIVERY[1:])
+
+
+def test_the_case_of_a_delivery_id_does_not_count() -> None:
+    """Upper and lower case name the same delivery, as base32 has it."""
+    assert TOKENS.open_url(DELIVERY.upper()) == TOKENS.open_url(DELIVERY)
