@@ -30,6 +30,13 @@ CHECKS = (
     "unsupported_method",
     "ignored_auth",
 )
+FAULTS_CHARS_MAX = 12_000
+# What schemathesis takes for a refusal, and 413: a body that is wrong may be too large as well.
+REFUSALS = (400, 401, 403, 404, 405, 406, 409, 413, 415, 422)
+SETTINGS = f"""\
+[checks.negative_data_rejection]
+expected-statuses = {list(REFUSALS)}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class Ran:
     operations: int
     cases: int
 
+    @property
+    def faults(self) -> str:
+        """The report from its first fault on, not too long; all of it where there is none."""
+        return self.said[max(0, self.said.find("= FAILURES =")) :][:FAULTS_CHARS_MAX]
+
 
 async def run(url: str, folder: Path, *, examples: int, is_whole: bool, within_s: float) -> Ran:
     """Cases that the schema alone names, then `examples` random ones for each operation.
@@ -51,6 +63,7 @@ async def run(url: str, folder: Path, *, examples: int, is_whole: bool, within_s
     """
     tried = document("openapi") if is_whole else _with_one_content_type(document("openapi"))
     (folder / "openapi.json").write_text(json.dumps(tried))
+    (folder / "schemathesis.toml").write_text(SETTINGS)
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("schemathesis")), "run", "openapi.json",
         f"--url={url}", f"--header=Authorization: Bearer {KEY}", f"--checks={','.join(CHECKS)}",
