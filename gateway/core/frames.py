@@ -163,11 +163,16 @@ class Outline(Fresh):
         return self._remembered(name, super().page(name))
 
     def twin(self, name: str) -> str:
-        return self._remembered(name, super().twin(name))
+        return self._remembered(_tidy_name(name), super().twin(name))
 
     def _remembered(self, name: str, text: str) -> str:
         self.found[name] = text
         return text
+
+
+def _tidy_name(name: str) -> str:
+    """A twin is kept tidy: another text than the one that the engine gave for its name."""
+    return f"{name} tidy"
 
 
 class Frame:
@@ -251,7 +256,7 @@ class Filled:
         return self._frame.filled(name, {**words, **quoted})
 
     def twin(self, name: str) -> str:
-        text = self._frame.filled(name, self._plain)
+        text = self._frame.filled(_tidy_name(name), self._plain)
         is_tidy = all("\n" not in word and word == word.strip() for word in self._words.values())
         return text if is_tidy else tidy(text)
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from unit.words.desk import PLAIN, TRACKED, facts, made, mail, sms
 
 from gateway.core.frames import FRAMES_MAX, REST_MESSAGES, Frame, Frames, GapTrail
-from gateway.core.render import EmailContent, SmsContent, Template
+from gateway.core.render import EmailContent, EmailPart, SmsContent, Template
 from gateway.core.shortcuts import Shape
 
 META = """
@@ -124,6 +125,18 @@ def test_each_channel_has_frames_with_its_own_links() -> None:
         assert "Bo" in repr(tracked.content)
         assert repr(plain.content).count("https://shop.example/a") == (channel == "push")
         assert "https://go.shop.example/t/" in repr(tracked.content)
+
+
+def test_one_text_may_be_twin_and_preheader() -> None:
+    """A part that uses one text twice has it tidy in the one place only."""
+    template = mail("x", subject="{{ variables.word }}", meta=META)
+    part = template.parts["email"]["en"]
+    assert isinstance(part, EmailPart)
+    short = replace(template, parts={"email": {"en": replace(part, text=part.subject)}})
+    for _ in range(2):
+        content = short.render("email", facts({"word": "Hi"}), TRACKED).content
+        assert isinstance(content, EmailContent)
+        assert (content.subject, content.text) == ("Hi", "Hi\n")
 
 
 def test_frames_rest_where_no_two_messages_are_alike() -> None:
