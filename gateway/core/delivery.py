@@ -30,6 +30,8 @@ from gateway.core.gates import Cause
 from gateway.core.plan import Plan
 
 MISCONFIGURED_GAP_S = 60.0
+WITHHELD_GAP_S = 1.0
+"""By then the store and the gate in memory agree again."""
 
 
 class State(StrEnum):
@@ -183,7 +185,8 @@ def _judge(tried: Tried, *, doubt_wait: timedelta) -> Verdict:  # noqa: PLR0911 
                 State.IN_DOUBT, counts=True, due_at=now + doubt_wait, reason=outcome.reason
             )
         case Withheld():
-            return Verdict(State.QUEUED, counts=False, due_at=now, reason="withheld")
+            due = now + timedelta(seconds=WITHHELD_GAP_S)
+            return Verdict(State.QUEUED, counts=False, due_at=due, reason="withheld")
         case _:
             assert_never(outcome)
 

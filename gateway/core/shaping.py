@@ -152,6 +152,11 @@ def admit(breaker: Breaker, now_s: float) -> tuple[Breaker, bool]:
     return replace(breaker, probe_until_s=now_s + PROBE_S_MAX), True
 
 
+def unasked(breaker: Breaker) -> Breaker:
+    """The breaker after a probe that was allowed and not made: the next one need not wait."""
+    return replace(breaker, probe_until_s=None) if breaker.probe_until_s is not None else breaker
+
+
 def heard(breaker: Breaker, outcome: Outcome, *, now_s: float) -> Breaker:
     """The breaker after an outcome.
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from channels.contract import (
     Channel,
+    Deferred,
     Destination,
     Message,
     Outcome,
@@ -33,7 +34,7 @@ from gateway.core.render import Rendered, with_opt_out
 from gateway.core.request import PushAddress
 from gateway.core.tokens import Tokens
 from gateway.core.variables import facts_of
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.flows.drafts import Drafts
 from gateway.flows.settle import Settler
 from gateway.flows.stops import Stops
@@ -90,9 +91,13 @@ class Attempts:
         started_at, began = clock.now(), _Began(clock.monotonic(), mark)
         try:
             rendered = await self._render(claimed)
+        except StoreUnavailable:
+            away = Deferred("our store is away")
+            return self._tried(claimed, away, started_at, provider="", targets=claim.targets)
         except GatewayError as fault:
             refused = Refused(f"render: {fault}", Scope.MESSAGE)
-            return self._tried(claimed, refused, started_at, provider="")
+            closed = claim.targets.replace(delivery.PENDING, delivery.REFUSED)
+            return self._tried(claimed, refused, started_at, provider="", targets=closed)
         if claim.channel == "push":
             outcome, targets, provider = await self._push(claimed, rendered, began)
         else:
@@ -134,7 +139,7 @@ class Attempts:
         template = parts.catalog.get(claim.plan.template)
         if template is None:
             raise GatewayError("the template is gone")
-        rendered = parts.drafts.take(claim.delivery_id)
+        rendered = parts.drafts.take(claim.delivery_id, claimed.data)
         if rendered is None or claimed.coupon is not None:
             links = TrackedLinks(parts.tokens, claim.delivery_id)
             facts = facts_of(claimed.data, _coupon(claimed))
@@ -157,7 +162,8 @@ class Attempts:
         if claimed.data.test:
             channel = self._providers["test"]
         outcome = await channel.send(self._message(claimed, rendered, to, began))
-        self._valve.hear(outcome)
+        if not claimed.data.test:
+            self._valve.hear(outcome)
         return outcome, channel.name
 
     def _message(

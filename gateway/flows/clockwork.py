@@ -20,6 +20,7 @@ MEASURE_EVERY_S = 5.0
 SWEEP_MAX = 500
 PURGE_EVERY_S = 600.0
 PURGE_MAX = 5000
+PURGE_GAP_S = 0.05
 
 
 class Clockwork:
@@ -68,7 +69,8 @@ class Clockwork:
         if self._clock.monotonic() - self._purged_s >= PURGE_EVERY_S:
             self._purged_s = self._clock.monotonic()
             before = self._clock.now() - self._keep_for
-            await self._store.purge(before=before, limit=PURGE_MAX)
+            while await self._store.purge(before=before, limit=PURGE_MAX) == PURGE_MAX:
+                await self._clock.sleep(PURGE_GAP_S)
 
     def _measure(self, backlog: Backlog) -> None:
         self._metrics.outbox.set(backlog.outbox)

@@ -201,15 +201,13 @@ class Engage:
     ) -> None:
         """No claim made before a no starts after its acknowledgement.
 
-        A no to one campaign withholds the others' claims once, and the store lets them out; a
-        yes to one campaign opens nothing, for it takes no other no back.
+        A no to one campaign withholds the others' claims once, and the store lets them out. A
+        yes opens nothing here: claims that are made after it know it.
         """
         for change, subjects in zip(changes, answers, strict=True):
             channels = ALL if change.channel == "all" else (change.channel,)
             if subjects and change.is_revoked:
                 self._stops.close(subjects, channels)
-            elif subjects and not change.topic:
-                self._stops.open(subjects, channels)
         self._outbox_bell.ring()
 
     async def change(self, recipient_id: str, body: bytes) -> None:

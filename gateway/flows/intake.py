@@ -184,7 +184,7 @@ class Intake:
         Raises EventsRefused, EventsConflict or StoreUnavailable.
         """
         events = self._decoded(body, types)
-        if any(not isinstance(event.data, SendData) for event in events):
+        if not any(isinstance(event.data, SendData) for event in events):
             return [await self._taken_change(event) for event in events]
         root = "$[{}]" if body.lstrip().startswith(b"[") else "$"
         offered = self._offered(events, root)
@@ -210,6 +210,9 @@ class Intake:
         offered: list[Offered] = []
         faults: list[tuple[str, str]] = []
         for place, event in enumerate(events):
+            if not isinstance(event.data, SendData):
+                faults.append((root.format(place) + ".type", "requests and others do not mix"))
+                continue
             try:
                 offered.append(Offered(*self._planner.admission(event)))
             except RefusedError as refused:

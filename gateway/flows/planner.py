@@ -97,7 +97,7 @@ class Planner:
         if first is not None:
             delivery_id = plan.delivery_id(0)
             links = TrackedLinks(self._tokens, delivery_id)
-            self._drafts.keep(delivery_id, template.render(first, facts, links))
+            self._drafts.keep(delivery_id, data, template.render(first, facts, links))
 
     def _template(self, name: str, path: str) -> Template:
         template = self._catalog.get(name)

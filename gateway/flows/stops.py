@@ -40,16 +40,10 @@ class Stops:
             for channel in wanted:
                 self._closed[subject, channel] = self._noes, now_s
 
-    def open(self, subjects: Iterable[bytes], channels: Iterable[str]) -> None:
-        """They said yes again."""
-        wanted = tuple(channels)
-        for subject in subjects:
-            for channel in wanted:
-                self._closed.pop((subject, channel), None)
-
     def close_sends(self, send_ids: Iterable[str]) -> None:
         """These sends were stopped: cancelled, converted, killed."""
         now_s = self._clock.monotonic()
+        self._forget(now_s)
         for send_id in send_ids:
             self._sends[send_id] = now_s
 

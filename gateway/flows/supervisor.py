@@ -111,6 +111,8 @@ class Supervisor:
     async def _flow(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
+            if not self._watch.draining:
+                self._watch.faulty = f"{name}: ended by itself"
         except Exception as fault:
             log.exception("supervisor.flow_broke", flow=name)
             self._watch.faulty = f"{name}: {type(fault).__name__}: {fault}"

@@ -39,12 +39,16 @@ class Valve:
             free = int(may_probe)
         self._bucket, granted, _ = shaping.take(self._bucket, now_s, free)
         self.in_flight += granted
+        if granted == 0:
+            self._breaker = shaping.unasked(self._breaker)
         return granted
 
     def give_back(self, places: int) -> None:
         """Places that were reserved and not used, with their tokens."""
         self.in_flight -= places
         self._bucket = shaping.put_back(self._bucket, places)
+        if places:
+            self._breaker = shaping.unasked(self._breaker)
 
     def end_one(self) -> None:
         """An attempt ended: its place is free."""

@@ -87,6 +87,7 @@ class _Made(NamedTuple):
     one: Admission
     answer: Go | End
     send_seq: int
+    has_closed: bool = False  # a device of its push must not be written to
 
 
 def _make_sends(
@@ -135,8 +136,15 @@ def _answered(fresh: Sequence[Admission], rules: Rules, *, now: datetime) -> Scr
         answer: Go | End = gates.ask(one.plan, mine, early, now=now)
         if one.plan.send_id in gone:
             answer = ended(Reason.CANCELLED)
-        made.append(_Made(one, answer, seq))
+        made.append(_Made(one, answer, seq, _has_closed(one.plan, answer, mine)))
     return made
+
+
+def _has_closed(plan: Plan, answer: Go | End, known: gates.Known) -> bool:
+    if isinstance(answer, End) or plan.routes[answer.position].channel != "push":
+        return False
+    keys = plan.routes[answer.position].subjects
+    return any(gates.address_closed(plan, "push", key, known.standings) for key in keys)
 
 
 def _without_caps(rules: Rules) -> Rules:
@@ -153,7 +161,7 @@ def _first_state(made: _Made, rules: Rules, free: Mapping[str, int], *, now: dat
     plan, answer = made.one.plan, made.answer
     if plan.fences:
         return State.ARMED
-    needs_more = plan.pool is not None or plan.is_holdout
+    needs_more = plan.pool is not None or plan.is_holdout or made.has_closed
     needs_more = needs_more or (plan.is_promotional and _is_sms(answer, plan))
     needs_more = needs_more or (plan.is_promotional and bool(rules.caps))
     if needs_more or not isinstance(answer, Go) or answer.due_at > now:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from msgspec import structs
@@ -22,9 +22,12 @@ from gateway.core.policy import Touch, lookback
 from gateway.core.request import SendData
 from gateway.core.wire import decode_stored
 from gateway.store.contract import Claimed, Coupon
-from gateway.store.coupons import give_back, reserve
+from gateway.store.coupons import give_back, issue_of, reserve
 from gateway.store.rows import delivery_row, gates_bytes, standings_for, tell_facts
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
+
+LOOK_MAX = 500
+"""How many due deliveries one claim looks at before it gives the writer to others."""
 
 FAR = 253_402_300_799_000
 """The end of the year 9999 in milliseconds: due when something else rings."""
@@ -71,6 +74,28 @@ def claim(
     stopped = yield from stopped_scopes()
     if stopped & {"global", f"channel:{channel}"}:
         return []
+    claimed: list[Claimed] = []
+    looked = 0
+    while len(claimed) < limit and looked < LOOK_MAX:
+        taken = yield from _claim_round(
+            channel, limit - len(claimed), rules, stopped, (now, claim_for)
+        )
+        claimed += taken[0]
+        looked += taken[1]
+        if taken[1] == 0:
+            break
+    return claimed
+
+
+def _claim_round(
+    channel: str, limit: int, rules: Rules, stopped: set[str], when: tuple[datetime, timedelta]
+) -> Script[tuple[list[Claimed], int]]:
+    """Look at the most urgent due deliveries: what was claimed, and how many were looked at.
+
+    What is held, put off or closed makes room for the next, or a stopped campaign's deliveries
+    would stand in everybody's way.
+    """
+    now, claim_for = when
     found: list[Row] = []
     for priority in range(3):
         left = limit - len(found)
@@ -84,11 +109,12 @@ def claim(
         if taken is not None:
             claimed.append(taken)
             _touch(known[one.claim.plan.send_id], one.claim, now)
-    yield Tell(
-        "claim_deliveries",
-        [(c.claim.delivery_seq, c.claim.claim_no, to_ms(c.claim.until)) for c in claimed],
-    )
-    return claimed
+    yield Tell("claim_deliveries", [_claim_row(one.claim) for one in claimed])
+    return claimed, len(due)
+
+
+def _claim_row(claim: Claim) -> Row:
+    return (claim.delivery_seq, claim.claim_no, to_ms(claim.until), to_ms(claim.queued_at))
 
 
 def stopped_scopes() -> Script[set[str]]:
@@ -164,6 +190,8 @@ def _answer(one: Due, known: Known, rules: Rules, *, now: datetime) -> Script[An
         return ended(Reason.NO_ROUTE, "an earlier channel reached the person")
     if one.state is State.ARMED:
         return ended(Reason.EXPIRED, "nobody came to the place")
+    if one.state in (State.SENT, State.DELIVERED):  # its other devices: it counts already
+        rules = replace(rules, caps=())
     answer = gates.ask(plan, known, rules, now=now, position=position)
     if isinstance(answer, Go) and plan.is_holdout and answer.due_at <= now:
         return ended(Reason.HELD_OUT, plan.variant or "")
@@ -220,6 +248,9 @@ def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
     if one.state in (State.SENT, State.DELIVERED):  # a push that other devices have already
         yield Tell("close_deliveries", [(claim.delivery_seq, one.state.value, None, None)])
         return
+    if claim.plan.is_promotional and delivery.DOUBTFUL in claim.targets:
+        yield from _end_in_doubt(claim, now=now)
+        return
     if isinstance(answer, Go):
         shut = (claim.delivery_seq, State.SUPPRESSED.value, Reason.CONSENT.value, None)
         yield Tell("close_deliveries", [shut])
@@ -233,6 +264,18 @@ def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
     yield Tell("end_sends", [end])
     yield from _tell_end(claim, answer, has_failed=has_failed, now=now)
     yield from give_back(claim.plan, claim.delivery_seq)
+
+
+def _end_in_doubt(claim: Claim, *, now: datetime) -> Script[None]:
+    """A push that a device may have: nothing else goes out for it, and its code stays out."""
+    row = (claim.delivery_seq, State.UNKNOWN.value, "in_doubt", None)
+    yield Tell("close_deliveries", [row])
+    fact = facts.of_delivery(
+        claim.plan, claim.position, EventType.UNKNOWN, at=now, attempt=claim.attempts,
+        reason="in_doubt",
+    )  # fmt: skip
+    yield from tell_facts([(claim.send_seq, fact)])
+    yield from issue_of(claim.plan, claim.send_seq, claim.position, at=now)
 
 
 def _tell_end(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> Script[None]:
@@ -286,7 +329,7 @@ def expire(*, now: datetime, limit: int) -> Script[int]:
     found = yield Ask("expired", [(to_ms(now), limit)])
     for row in found:
         one = due_of(row, until=now)
-        yield from close(one, ended(Reason.EXPIRED, "while it waited"), now=now)
+        yield from close(one, ended(Reason(one.stop or Reason.EXPIRED), "while it waited"), now=now)
     return len(found)
 
 

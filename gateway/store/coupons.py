@@ -119,8 +119,10 @@ def redeem(code: str, *, order_id: str, value: Money | None, now: datetime) -> S
     )
     if verdict is not Redeemed.NOW:
         return Redemption(verdict.value)
-    yield Tell("move_coupons", [(code, "redeemed", order_id, to_ms(now))])
     plans = yield Ask("plan_of_send", [(send_seq,)])
+    if not plans:  # its person was erased
+        return Redemption(Redeemed.OVER.value)
+    yield Tell("move_coupons", [(code, "redeemed", order_id, to_ms(now))])
     plan = unpack(plans[0][0])
     fact = _fact(plan, position, EventType.COUPON_REDEEMED, code, at=now, value=value)
     yield from tell_facts([(send_seq, fact)])

@@ -69,8 +69,8 @@ def record(
     named = {one.delivery_id for one in hits} | {one.delivery_id for one in receipts}
     named |= {one.delivery_id for one in changes}
     known = yield from deliveries(sorted(named))
-    yield from _take_hits([hit for hit in hits if hit.delivery_id in known], known, now=now)
     yield from _take_receipts([one for one in receipts if one.delivery_id in known], known, now=now)
+    yield from _take_hits([hit for hit in hits if hit.delivery_id in known], known, now=now)
     yield from _take_answers(answers, now=now)
     return (yield from _take_changes(changes, known, now=now, secret=secret))
 
@@ -219,6 +219,7 @@ def _forward(move: _Move, receipt: Receipt, *, at: datetime) -> None:
     if RANK[one.state] < RANK[after]:
         one.state = after
         move.reason = receipt.reason
+    one.sent_at = one.sent_at or to_ms(at)
     one.provider = one.provider or receipt.provider
     one.provider_message_id = one.provider_message_id or receipt.provider_message_id
 

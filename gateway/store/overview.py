@@ -14,7 +14,7 @@ import msgspec
 from gateway.core.listing import Listed, Wanted
 from gateway.core.plan import unpack
 from gateway.store.script import Ask, Row, Script, from_ms
-from gateway.store.upkeep import published_mark, state_of
+from gateway.store.upkeep import pending, state_of
 
 ATTEMPTS_MAX = 500
 FACTS_MAX = 10_000
@@ -52,10 +52,9 @@ def _letter(headers: bytes | None, at: int) -> dict[str, Any]:
 
 def unpublished(limit: int) -> Script[Sequence[Mapping[str, Any]]]:
     """The oldest facts that are not on Kafka yet."""
-    mark = yield from published_mark()
     return [
         {"topic": topic, **_fact(value if topic == "engagement" else None)}
-        for _, topic, _, value, _ in (yield Ask("pending_facts", [(mark, limit)]))
+        for _, topic, _, value, _ in (yield from pending(limit))
     ]
 
 

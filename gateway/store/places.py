@@ -32,6 +32,8 @@ def seen_at(
     going: list[str] = []
     for one in _by_priority(rows, now=now):
         plan = one.claim.plan
+        if armed_until(plan) <= to_ms(now):
+            continue
         matched = [place for place in plan.fences if places.get(place)]
         inside = {*matched, *(group for place in matched for group in groups.get(place, ()))}
         if not inside or inside & cooling:

@@ -288,9 +288,7 @@ def secret_of_store() -> Script[bytes]:
 
 
 def _pending(limit: int) -> Script[Sequence[Pending]]:
-    mark = yield from upkeep.published_mark()
-    rows = yield Ask("pending_facts", [(mark, limit)])
-    return [Pending(row[0], outgoing(*row[1:])) for row in rows]
+    return [Pending(row[0], outgoing(*row[1:])) for row in (yield from upkeep.pending(limit))]
 
 
 def _set_mark(mark: int) -> Script[None]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from channels.contract import Accepted
+from msgspec import structs
+
+from channels.contract import Accepted, Uncertain, Withheld
 from gateway.core import delivery, facts, gates
 from gateway.core.delivery import State, Tried, Verdict, judge
 from gateway.core.facts import EventType, Fact
@@ -29,23 +31,27 @@ def settle(
 ) -> Script[int]:
     """Record outcomes whose claims are still ours; the others count as stale."""
     keys = [(one.claim.delivery_seq, one.claim.claim_no) for one in batch]
-    open_now = {
-        seq: (State(state), is_open) for seq, state, is_open in (yield Ask("open_claims", keys))
-    }
+    found = yield Ask("open_claims", keys)
+    open_now = {(seq, no): (State(state), bool(is_open)) for seq, no, state, is_open in found}
     rows: list[Row] = []
+    made: list[Row] = []
     told: Told = []
     after: list[tuple[Tried, Verdict]] = []
-    for tried in batch:
-        state, is_open = open_now.get(tried.claim.delivery_seq, (None, False))
-        if state is None or not (is_open or _proves(state, tried)):
+    for tried, key in zip(batch, keys, strict=True):
+        state, is_open = open_now.pop(key, (None, False))
+        if state is None or not (is_open or _answers(state, tried)):
             continue
         verdict = judge(tried, doubt_wait=doubt_wait)
+        if not is_open:  # the sweep that put it in doubt has counted the attempt
+            verdict = structs.replace(verdict, counts=False)
         rows.append(_settled_row(tried, verdict))
         told += _facts_of(tried, verdict, before=state)
+        if not isinstance(tried.outcome, Withheld):
+            made.append(_attempt_row(tried))
         if _has_more(tried, verdict):
             after.append((tried, verdict))
     yield Tell("settle_deliveries", rows)
-    yield Tell("insert_attempts", [_attempt_row(tried) for tried in batch])
+    yield Tell("insert_attempts", made)
     yield from tell_facts(told)
     for tried, verdict in after:
         yield from _after(tried, verdict, now=now, rules=rules)
@@ -59,9 +65,14 @@ def _has_more(tried: Tried, verdict: Verdict) -> bool:
     return is_end or plan.pool is not None or plan.fallback_unless is not None
 
 
-def _proves(state: State, tried: Tried) -> bool:
-    """An answer that comes after its claim ran out still proves that the provider took it."""
-    return state in (State.IN_DOUBT, State.UNKNOWN) and isinstance(tried.outcome, Accepted)
+def _answers(state: State, tried: Tried) -> bool:
+    """Whether an answer that comes after its claim ran out still decides: no other claim was made.
+
+    Any clear answer ends a doubt; that the provider took it is proof at any time.
+    """
+    if isinstance(tried.outcome, Accepted):
+        return state in (State.IN_DOUBT, State.UNKNOWN, State.QUEUED)
+    return state is State.IN_DOUBT and not isinstance(tried.outcome, Uncertain)
 
 
 def _settled_row(tried: Tried, verdict: Verdict) -> Row:
@@ -176,7 +187,7 @@ def sweep(
         rows.append(row)
         if fact is not None:
             told.append((send_seq, fact))
-            gone.append((plan, send_seq, position))
+        gone.append((plan, send_seq, position))  # the person may have it, and so its code
     yield Tell("end_doubts", rows)
     yield from tell_facts(told)
     for plan, send_seq, position in gone:

@@ -14,6 +14,7 @@ from gateway.store.contract import Backlog
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms
 
 _json = msgspec.json.decode
+PENDING_BYTES_MAX = 8 * 1024 * 1024
 
 
 def backlog(*, now: datetime) -> Script[Backlog]:
@@ -27,6 +28,12 @@ def backlog(*, now: datetime) -> Script[Backlog]:
     mark = yield from published_mark()
     ((outbox,),) = yield Ask("outbox_depth", [(mark,)])
     return Backlog(counts, outbox, (now - oldest).total_seconds())
+
+
+def pending(limit: int) -> Script[list[Row]]:
+    """The oldest unpublished records: number, topic, key, value, headers."""
+    mark = yield from published_mark()
+    return (yield Ask("pending_facts", [(mark, limit, PENDING_BYTES_MAX)]))
 
 
 def published_mark() -> Script[int]:
@@ -133,6 +140,7 @@ def purge(*, before: datetime, limit: int) -> Script[int]:
     yield Tell("purge_seen", [(to_ms(before), limit)])
     old = yield Ask("old_sends", [(to_ms(before), limit)])
     yield from forget_sends(old)
+    yield Tell("purge_cooldowns", [(to_ms(before),)])
     return len(old)
 
 

@@ -57,6 +57,8 @@ async def test_c6_a_no_between_claim_and_first_byte_is_obeyed(world: World) -> N
             delivery_of("first"), channels=("email",), how="one_click"
         )
         email.may_begin.set()
+        await world.until(lambda: email.waiting == 0, "both are withheld")
+        await world.later(1)
         await world.until(
             lambda: world.facts("send.suppressed", request_id="second", reason="consent"),
             "the second is suppressed",

@@ -170,6 +170,7 @@ CREATE TABLE coupons (
   redeemed_at INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX coupons_free ON coupons (pool, code) WHERE state = 'free';
+CREATE INDEX coupons_of_send ON coupons (send_seq) WHERE send_seq IS NOT NULL;
 CREATE INDEX coupons_of_pool ON coupons (pool, state);
 CREATE UNIQUE INDEX coupons_of_person ON coupons (recipient_id, campaign, pool)
   WHERE state IN ('reserved', 'issued', 'redeemed');

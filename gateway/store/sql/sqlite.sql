@@ -46,7 +46,9 @@ INSERT INTO facts (send_seq, topic, key, value, headers, occurred_at) VALUES (?1
 
 -- name: due
 -- Due deliveries of one channel and priority, longest due first.
-SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, s.request
+SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts,
+       CASE WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_seq = d.seq) THEN d.queued_at ELSE ?3 END,
+       d.targets, d.state, s.plan, s.stop, s.request
 FROM deliveries d JOIN sends s ON s.seq = d.send_seq
 WHERE d.channel = ?1 AND d.priority = ?2 AND d.due_at <= ?3
 ORDER BY d.due_at LIMIT ?4;
@@ -82,7 +84,7 @@ LIMIT ?2;
 SELECT d.seq, d.send_seq, d.position, d.claim_no, d.attempts, d.queued_at, d.targets, d.state, s.plan, s.stop, x''
 FROM deliveries d JOIN sends s ON s.seq = d.send_seq
 WHERE d.channel = ?1 AND s.stop IS NULL
-  AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL) LIMIT ?2;
+  AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.fallback_at IS NOT NULL OR d.doubt_until IS NOT NULL) LIMIT ?2;
 
 -- name: stop_sends
 -- Whatever has not gone to a provider must not go any more, for this reason.
@@ -213,7 +215,10 @@ WHERE s.recipient_id = ?1
 
 -- name: mark_hits
 -- A person opened or clicked: their first open and their last click are kept.
-UPDATE deliveries SET opened_at = coalesce(opened_at, ?2), clicked_at = coalesce(?3, clicked_at) WHERE seq = ?1;
+UPDATE deliveries
+SET opened_at = min(coalesce(opened_at, ?2), ?2),
+    clicked_at = CASE WHEN ?3 IS NULL THEN clicked_at ELSE max(coalesce(clicked_at, ?3), ?3) END
+WHERE seq = ?1;
 
 -- name: fall_back_at
 -- When the next channel's turn comes, unless the person reacted; never where it has come already.
@@ -266,7 +271,8 @@ DELETE FROM fences WHERE id = ?1;
 -- name: claim_deliveries
 -- The durable right to one attempt.
 UPDATE deliveries
-SET state = CASE state WHEN 'queued' THEN 'claimed' ELSE state END, due_at = NULL, claim_no = ?2, claimed_until = ?3
+SET state = CASE state WHEN 'queued' THEN 'claimed' ELSE state END, due_at = NULL, claim_no = ?2, claimed_until = ?3,
+    queued_at = ?4
 WHERE seq = ?1;
 
 -- name: close_deliveries
@@ -275,7 +281,7 @@ UPDATE deliveries SET state = ?2, due_at = NULL, reason = ?3, detail = ?4 WHERE 
 
 -- name: open_claims
 -- How a claim's delivery stands, if the claim is still the newest one.
-SELECT seq, state, claimed_until IS NOT NULL FROM deliveries WHERE seq = ?1 AND claim_no = ?2;
+SELECT seq, claim_no, state, claimed_until IS NOT NULL FROM deliveries WHERE seq = ?1 AND claim_no = ?2;
 
 -- name: settle_deliveries
 -- The outcome of an attempt.
@@ -305,8 +311,11 @@ SELECT value FROM meta WHERE name = 'secret';
 SELECT value FROM meta WHERE name = 'published';
 
 -- name: pending_facts
--- The oldest facts beyond the mark.
-SELECT seq, topic, key, value, headers FROM facts WHERE seq > ?1 ORDER BY seq LIMIT ?2;
+-- The oldest facts beyond the mark, up to so many bytes and at least one.
+SELECT seq, topic, key, value, headers FROM (
+  SELECT seq, topic, key, value, headers, sum(coalesce(length(value), 0)) OVER (ORDER BY seq) AS bytes
+  FROM facts WHERE seq > ?1 ORDER BY seq LIMIT ?2
+) WHERE bytes <= ?3 OR seq = (SELECT min(seq) FROM facts WHERE seq > ?1) ORDER BY seq;
 
 -- name: set_published_mark
 -- The broker has all facts up to here.
@@ -433,8 +442,15 @@ DELETE FROM facts WHERE seq IN (SELECT seq FROM facts WHERE seq <= ?1 AND occurr
 SELECT s.seq, s.send_id FROM sends s
 WHERE s.accepted_at < ?1 AND NOT EXISTS (
   SELECT 1 FROM deliveries d
-  WHERE d.send_seq = s.seq AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL)
+  WHERE d.send_seq = s.seq
+    AND (d.due_at IS NOT NULL OR d.claimed_until IS NOT NULL OR d.doubt_until IS NOT NULL OR d.fallback_at IS NOT NULL)
+) AND NOT EXISTS (
+  SELECT 1 FROM coupons c WHERE c.send_seq = s.seq AND c.state IN ('reserved', 'issued')
 ) ORDER BY s.seq LIMIT ?2;
+
+-- name: purge_cooldowns
+-- Places that nobody cools down from any more.
+DELETE FROM cooldowns WHERE until < ?1;
 
 -- name: purge_seen
 -- Dedupe names that are old enough to forget.
