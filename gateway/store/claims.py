@@ -260,9 +260,7 @@ def close(one: Due, answer: Answer, *, now: datetime) -> Script[None]:
     after = State.FAILED if has_failed else State.SUPPRESSED
     row = (claim.delivery_seq, after.value, answer.reason.value, answer.detail)
     yield Tell("close_deliveries", [row])
-    end = (claim.send_seq, answer.reason.value, gates_bytes(answer.gates), to_ms(now))
-    yield Tell("end_sends", [end])
-    yield from _tell_end(claim, answer, has_failed=has_failed, now=now)
+    yield from _end_send(claim, answer, has_failed=has_failed, now=now)
     yield from give_back(claim.plan, claim.delivery_seq)
 
 
@@ -278,8 +276,8 @@ def _end_in_doubt(claim: Claim, *, now: datetime) -> Script[None]:
     yield from issue_of(claim.plan, claim.send_seq, claim.position, at=now)
 
 
-def _tell_end(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> Script[None]:
-    """Tell the end; unless an earlier channel's message went out, which was the end."""
+def _end_send(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> Script[None]:
+    """Keep and tell the end; unless an earlier channel's message went out, which was the end."""
     if has_failed:
         fact = facts.of_delivery(
             claim.plan, claim.position, EventType.FAILED, at=now, attempt=claim.attempts,
@@ -290,6 +288,8 @@ def _tell_end(claim: Claim, answer: End, *, has_failed: bool, now: datetime) -> 
         if any(State(row[1]) in WENT_OUT for row in earlier):
             return
         fact = suppressed(claim.plan, answer, now=now)
+    end = (claim.send_seq, answer.reason.value, gates_bytes(answer.gates), to_ms(now))
+    yield Tell("end_sends", [end])
     yield from tell_facts([(claim.send_seq, fact)])
 
 
@@ -315,13 +315,7 @@ def next_delivery(before: Claim, answer: Go) -> Script[None]:
     yield Tell("insert_deliveries", [row])
 
 
-# --- release and time -----------------------------------------------------------------------
-
-
-def release(held: Sequence[Claim], *, now: datetime) -> Script[None]:
-    """Nothing was written under these claims: they are due again."""
-    rows = [(one.delivery_seq, one.claim_no, to_ms(now)) for one in held]
-    yield Tell("release_claims", rows)
+# --- time -----------------------------------------------------------------------------------
 
 
 def expire(*, now: datetime, limit: int) -> Script[int]:

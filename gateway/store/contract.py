@@ -111,10 +111,6 @@ class Claims(Protocol):
         """Record outcomes with their facts; how many were stale (their claim had been lost)."""
         ...
 
-    async def release(self, held: Sequence[Claim], *, now: datetime) -> None:
-        """Give back claims under which nothing was written."""
-        ...
-
 
 # --- outbox ---------------------------------------------------------------------------------
 

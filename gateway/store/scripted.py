@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from channels.contract import Receipt
-from gateway.core.delivery import Claim, Tried
+from gateway.core.delivery import Tried
 from gateway.core.gates import Rules
 from gateway.core.listing import Listed, Wanted
 from gateway.core.plan import Plan
@@ -119,9 +119,6 @@ class ScriptedStore(ABC):
         return await self._write(
             settle.settle(tried, doubt_wait=conduct.doubt_wait, now=now, rules=conduct.rules)
         )
-
-    async def release(self, held: Sequence[Claim], *, now: datetime) -> None:
-        await self._write(claims.release(held, now=now))
 
     async def pending(self, limit: int) -> Sequence[Pending]:
         return await self._read(_pending(limit))

@@ -235,11 +235,11 @@ async def test_an_expired_request_is_suppressed(store: Store) -> None:
 
 async def test_a_released_claim_is_due_again(store: Store) -> None:
     """Nothing was written: the delivery goes back without a counted attempt."""
-    claims = await admit(store, "r1", room=1)
+    (first,) = await admit(store, "r1", room=1)
 
-    await store.release(claims, now=NOW)
+    await store.settle([tried(first, Withheld())], now=NOW)
 
-    again = await claim(store)
+    again = await claim(store, after=timedelta(seconds=5))
     assert [(one.claim_no, one.attempts) for one in again] == [(2, 0)]
 
 
@@ -278,8 +278,8 @@ async def test_a_claim_settles_once(store: Store) -> None:
 async def test_a_lost_claim_cannot_settle(store: Store) -> None:
     """D10: whoever wakes up after its claim was given to another changes nothing."""
     (first,) = await admit(store, "r1", room=1)
-    await store.release([first], now=NOW)
-    (second,) = await claim(store)
+    await store.settle([tried(first, Withheld())], now=NOW)
+    (second,) = await claim(store, after=timedelta(seconds=5))
 
     assert await store.settle([tried(first, Refused("late"))], now=NOW) == 1
     assert await store.settle([tried(second, Accepted("p1"))], now=NOW) == 0

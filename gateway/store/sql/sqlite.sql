@@ -296,12 +296,6 @@ WHERE seq = ?1;
 INSERT INTO attempts (delivery_seq, claim_no, started_at, ended_at, provider, outcome, reason)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING;
 
--- name: release_claims
--- Nothing was written under this claim: the delivery is due again.
-UPDATE deliveries
-SET state = CASE state WHEN 'claimed' THEN 'queued' ELSE state END, due_at = ?3, claimed_until = NULL
-WHERE seq = ?1 AND claim_no = ?2 AND claimed_until IS NOT NULL;
-
 -- name: secret
 -- The key of this store's hashes.
 SELECT value FROM meta WHERE name = 'secret';
