@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -22,6 +22,8 @@ from channels.contract import (
     Deferred,
     Misconfigured,
     Outcome,
+    Receipt,
+    ReceiptType,
     Refused,
     Scope,
     Throttled,
@@ -175,6 +177,19 @@ def text_at(value: object, *path: str | int) -> str:
         else:
             return ""
     return value if isinstance(value, str) else ""
+
+
+def opted_out(receipt: Receipt) -> tuple[Receipt, ...]:
+    """A receipt; one of a message that an opt-out kept back also says that the message is lost."""
+    if receipt.type is not ReceiptType.UNSUBSCRIBED:
+        return (receipt,)
+    lost = replace(
+        receipt,
+        type=ReceiptType.FAILED,
+        reason="consent",
+        dedupe_key=f"{receipt.dedupe_key[:240]}:failed",
+    )
+    return (receipt, lost)
 
 
 def scrubbed(text: str) -> str:

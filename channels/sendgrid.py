@@ -23,6 +23,7 @@ from channels.answers import (
     control_fault,
     json_object,
     json_value,
+    opted_out,
     outcome_without_answer,
     retry_after_s,
     scrubbed,
@@ -265,9 +266,9 @@ class SendGridWebhook:
         elements = json_value(request.body)
         if not isinstance(elements, list):
             raise BadReceiptError("not a JSON array")
-        receipts = [_receipt(element) for element in elements]
-        understood = tuple(receipt for receipt in receipts if receipt is not None)
-        return Reading(understood, unread=len(receipts) - len(understood))
+        found = [_receipts(element) for element in elements]
+        understood = tuple(receipt for receipts in found for receipt in receipts)
+        return Reading(understood, unread=sum(not receipts for receipts in found))
 
     def _check(self, request: WebhookRequest) -> None:
         signature = request.headers.get("x-twilio-email-event-webhook-signature", "")
@@ -285,6 +286,15 @@ class SendGridWebhook:
             raise BadSignatureError from fault
         if not any(valid):
             raise BadSignatureError
+
+
+def _receipts(element: object) -> tuple[Receipt, ...]:
+    """What one event says; a mail dropped for an opt-out says two things."""
+    receipt = _receipt(element)
+    if receipt is None:
+        return ()
+    is_dropped = text_at(element, "event") == "dropped"
+    return opted_out(receipt) if is_dropped else (receipt,)
 
 
 def _receipt(element: object) -> Receipt | None:

@@ -30,6 +30,7 @@ from channels.answers import (
     Now,
     json_object,
     json_value,
+    opted_out,
     outcome_without_answer,
     retry_after_s,
     text_at,
@@ -333,7 +334,7 @@ class TwilioStatusWebhook(_Verified):
             dedupe_key=(token or f"{sid}:{status}:{error}")[:256],
             reason=f"{code.number} {code.meaning}" if code else error[:16],
         )
-        return Reading((receipt,))
+        return Reading(opted_out(receipt))
 
 
 class TwilioInboundWebhook(_Verified):

@@ -20,7 +20,7 @@ from gateway.errors import SettingsError
 from gateway.flows.dispatch import LaneOptions
 from gateway.policies import quiet_rules
 from gateway.settings import Settings
-from gateway.store import rows
+from gateway.store.contract import DLQ, ENGAGEMENT
 from gateway.store.scripted import Conduct
 from gateway.store.sqlite import SqliteStore
 from gateway.web.options import WebOptions
@@ -89,7 +89,7 @@ def kafka_options(settings: Settings, *, fetch_wait_ms: int = 500) -> KafkaOptio
 def topics_of(settings: Settings) -> Mapping[str, str]:
     """The outbox's words as topic names."""
     kafka = settings.kafka
-    return {rows.ENGAGEMENT: kafka.engagement_topic, rows.DLQ: kafka.dlq_topic}
+    return {ENGAGEMENT: kafka.engagement_topic, DLQ: kafka.dlq_topic}
 
 
 def types_of(settings: Settings) -> Mapping[str, frozenset[str]]:

@@ -106,5 +106,19 @@ def applied(data: SendData, arm: Arm) -> SendData:
     )
 
 
+def path_in(variant: Variant, place: int, path: str) -> str:
+    """Where the request says what a path of the applied request names: itself, or its variant."""
+    told = path.removeprefix("$.data.")
+    field, _, name = told.partition(".")
+    is_its_own = {
+        "template": variant.template is not None,
+        "offer": variant.offer is not None,
+        "variables": name.partition(".")[0].partition("[")[0] in (variant.variables or {}),
+    }
+    if not is_its_own.get(field, False):
+        return path
+    return f"$.data.experiment.variants[{place}].{told}"
+
+
 def _variants(data: SendData) -> Sequence[Variant]:
     return data.experiment.variants if data.experiment is not None else ()

@@ -6,7 +6,7 @@ The same decoding as from Kafka stands behind it; nothing here knows routes or s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,11 +33,15 @@ class Fault:
 
 
 class FaultsError(GatewayError):
-    """A body whose events cannot all be taken: the first fault of each that cannot."""
+    """A body whose events cannot all be taken: the first fault of each that cannot.
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    `good` are the events that could be read, by their place in the array.
+    """
+
+    def __init__(self, faults: Sequence[Fault], good: Mapping[int, Event] | None = None) -> None:
         super().__init__("; ".join(f"{fault.path}: {fault.detail}" for fault in faults[:3]))
         self.faults = tuple(faults)
+        self.good = good or {}
 
 
 def decode_http(body: bytes, accepted: frozenset[str], *, zones: frozenset[str]) -> list[Event]:
@@ -73,16 +77,16 @@ def _items(body: bytes) -> list[bytes]:
 def _each(
     items: Sequence[tuple[bytes, str]], accepted: frozenset[str], zones: frozenset[str]
 ) -> list[Event]:
-    events: list[Event] = []
+    good: dict[int, Event] = {}
     faults: list[Fault] = []
-    for item, root in items:
+    for place, (item, root) in enumerate(items):
         try:
-            events.append(wire.decode(item, (), accepted, zones=zones))
+            good[place] = wire.decode(item, (), accepted, zones=zones)
         except RefusedError as error:
             faults.append(_fault(error, root))
     if faults:
-        raise FaultsError(faults)
-    return events
+        raise FaultsError(faults, good)
+    return list(good.values())
 
 
 def _fault(error: RefusedError, root: str) -> Fault:

@@ -202,9 +202,28 @@ class Intake:
         try:
             return decode_http(body, types, zones=self._options.zones)
         except FaultsError as error:
-            faults = [(fault.path, fault.detail) for fault in error.faults]
             malformed = any(fault.reason == "not_json" for fault in error.faults)
-            raise EventsRefused(faults, malformed=malformed) from error
+            raise EventsRefused(self._all_faults(error), malformed=malformed) from error
+
+    def _all_faults(self, error: FaultsError) -> list[tuple[str, str]]:
+        """The first fault of each event of an array, in their order: also of those that it hid."""
+        unread = iter(error.faults)
+        faults: list[tuple[str, str]] = []
+        for place in range(len(error.good) + len(error.faults)):
+            event = error.good.get(place)
+            if event is None:
+                fault = next(unread)
+                faults.append((fault.path, fault.detail))
+            elif isinstance(event.data, SendData):
+                faults += self._faults_of(event, f"$[{place}]")
+        return faults
+
+    def _faults_of(self, event: Event, root: str) -> Sequence[tuple[str, str]]:
+        try:
+            self._offered([event], root)
+        except EventsRefused as refused:
+            return refused.faults
+        return ()
 
     def _offered(self, events: Sequence[Event], root: str) -> list[Offered]:
         offered: list[Offered] = []

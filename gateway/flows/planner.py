@@ -58,8 +58,16 @@ class Planner:
         if not isinstance(data, SendData):
             raise TypeError(event.type)
         self._metrics.unknown_fields.inc(event.unknown_fields)
-        arm, data, gates = self._armed(data)
-        template = self._template(data.template, "$.data.template")
+        arm, applied, gates = self._armed(data)
+        try:
+            return self._planned(event, applied, arm, gates)
+        except RefusedError as fault:
+            raise _in_arm(fault, data, arm) from fault
+
+    def _planned(
+        self, event: Event, data: SendData, arm: Arm, gates: tuple[Gate, ...]
+    ) -> tuple[Admission, SendData]:
+        template = self._template(data.template)
         data, chosen_gates = self._offered(data, template)
         purpose = data.purpose or template.purpose
         allowed = self._allowed(data, template, purpose)
@@ -75,6 +83,11 @@ class Planner:
         plan = plans.plan_of(event, data, chosen, secret=self._secret, now=self._clock.now())
         self._check(template, plan, data, allowed)
         return Admission(plan, event.digest, encode_data(data), (*gates, *chosen_gates)), data
+
+    def _check_channels(self, data: SendData) -> None:
+        template = self._template(data.template)
+        for fault in template.faults(facts_of(data), template.channels):
+            raise RefusedError(fault.reason, fault.path, fault.what)
 
     def _place(self, data: SendData) -> Place:
         who = data.recipient
@@ -99,10 +112,10 @@ class Planner:
             links = TrackedLinks(self._tokens, delivery_id)
             self._drafts.keep(delivery_id, data, template.render(first, facts, links))
 
-    def _template(self, name: str, path: str) -> Template:
+    def _template(self, name: str) -> Template:
         template = self._catalog.get(name)
         if template is None:
-            raise RefusedError("unknown_template", path, f"no template {name!r}")
+            raise RefusedError("unknown_template", "$.data.template", f"no template {name!r}")
         return template
 
     def _armed(self, data: SendData) -> tuple[Arm, SendData, tuple[Gate, ...]]:
@@ -110,20 +123,20 @@ class Planner:
         if experiment is None:
             return experiments.NO_ARM, data, ()
         arm = experiments.arm(experiment, experiments.person_key(data))
-        for place, variant in enumerate(experiment.variants):
+        for variant in experiment.variants:
             if variant.name != arm.variant:
-                self._check_other_arm(data, variant.name, place)
+                self._check_other_arm(data, Arm(variant.name, is_holdout=False))
         answer = "holdout" if arm.is_holdout else arm.variant or "none"
         gate = Gate("experiment", answer, experiment.name)
         return arm, experiments.applied(data, arm), (gate,)
 
-    def _check_other_arm(self, data: SendData, name: str, place: int) -> None:
+    def _check_other_arm(self, data: SendData, arm: Arm) -> None:
         """A bad arm is refused for everybody: else the experiment would lose only its people."""
-        path = f"$.data.experiment.variants[{place}]"
-        other = experiments.applied(data, Arm(name, is_holdout=False))
-        template = self._template(other.template, f"{path}.template")
-        for fault in template.faults(facts_of(other), template.channels):
-            raise RefusedError(fault.reason, fault.path.replace("$.data", path, 1), fault.what)
+        other = experiments.applied(data, arm)
+        try:
+            self._check_channels(other)
+        except RefusedError as fault:
+            raise _in_arm(fault, data, arm) from fault
 
     def _offered(self, data: SendData, template: Template) -> tuple[SendData, tuple[Gate, ...]]:
         """The campaign's own offer, else the one that follows the reason, if the text has one."""
@@ -152,3 +165,13 @@ class Planner:
             for channel in allowed
             if (subjects := plans.subjects_of(data, channel, self._secret))
         )
+
+
+def _in_arm(fault: RefusedError, data: SendData, arm: Arm) -> RefusedError:
+    """The same fault, named where the request says it."""
+    variants = data.experiment.variants if data.experiment else ()
+    for place, variant in enumerate(variants):
+        if variant.name == arm.variant:
+            path = experiments.path_in(variant, place, fault.path)
+            return RefusedError(fault.reason, path, fault.what)
+    return fault

@@ -14,11 +14,12 @@ from gateway.bus.contract import Outgoing, RecordRefused, Sink
 from gateway.clock import Clock
 from gateway.errors import BusUnavailable, StoreUnavailable
 from gateway.flows.wake import Bell
-from gateway.store.contract import Outbox
+from gateway.store.contract import DLQ, Outbox
 from gateway.telemetry import Metrics
 
 log = structlog.get_logger()
 
+EVENT_HEADERS = (("content-type", b"application/cloudevents+json; charset=utf-8"),)
 BATCH_MAX = 1000
 IDLE_S = 0.5
 RETRY_S = 1.0
@@ -70,14 +71,18 @@ class Relay:
         return len(pending)
 
     def _to_topic(self, record: Outgoing) -> Outgoing:
-        return Outgoing(self._topics[record.topic], record.key, record.value, record.headers)
+        headers = record.headers if record.topic == DLQ else EVENT_HEADERS
+        return Outgoing(self._topics[record.topic], record.key, record.value, headers)
+
+    def _is_letter(self, record: Outgoing) -> bool:
+        return record.topic == self._topics[DLQ]
 
     async def _publish(self, records: Sequence[Outgoing]) -> None:
         answers = await self._sink.publish(records)
         too_large = [
             Outgoing(record.topic, record.key, None, (*record.headers, ("dlq-truncated", b"true")))
             for record, answer in zip(records, answers, strict=True)
-            if isinstance(answer, RecordRefused) and answer.too_large and record.headers
+            if isinstance(answer, RecordRefused) and answer.too_large and self._is_letter(record)
         ]
         refused = sum(answer is not None for answer in answers) - len(too_large)
         if too_large:

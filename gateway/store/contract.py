@@ -115,6 +115,10 @@ class Claims(Protocol):
 # --- outbox ---------------------------------------------------------------------------------
 
 
+ENGAGEMENT, DLQ = "engagement", "dlq"
+"""What a record of the outbox is for; settings say which topic that is."""
+
+
 class Pending(NamedTuple):
     """A record of the outbox. `mark` grows with the order in which it must be published."""
 
@@ -262,6 +266,7 @@ class Redemption:
 
     verdict: str
     delivery_id: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,16 +117,19 @@ def redeem(code: str, *, order_id: str, value: Money | None, now: datetime) -> S
         expires_at=from_ms(expires_at) if expires_at else None,
         now=now,
     )
-    if verdict is not Redeemed.NOW:
+    if verdict not in (Redeemed.NOW, Redeemed.BEFORE):
         return Redemption(verdict.value)
     plans = yield Ask("plan_of_send", [(send_seq,)])
     if not plans:  # its person was erased
         return Redemption(Redeemed.OVER.value)
-    yield Tell("move_coupons", [(code, "redeemed", order_id, to_ms(now))])
     plan = unpack(plans[0][0])
+    redemption = Redemption(verdict.value, plan.delivery_id(position), code)
+    if verdict is Redeemed.BEFORE:
+        return redemption
+    yield Tell("move_coupons", [(code, "redeemed", order_id, to_ms(now))])
     fact = _fact(plan, position, EventType.COUPON_REDEEMED, code, at=now, value=value)
     yield from tell_facts([(send_seq, fact)])
-    return Redemption(verdict.value, plan.delivery_id(position))
+    return redemption
 
 
 def expire_coupons(*, now: datetime, limit: int) -> Script[int]:

@@ -12,10 +12,8 @@ from gateway.bus.contract import Headers, Outgoing
 from gateway.core.delivery import Claim, State
 from gateway.core.engagement import Fact, encode
 from gateway.core.gates import Cause, Gate, Standing, Standings
+from gateway.store.contract import DLQ, ENGAGEMENT
 from gateway.store.script import Ask, Row, Script, Tell, from_ms, to_ms, to_ms_or_none
-
-ENGAGEMENT = "engagement"
-DLQ = "dlq"
 
 _headers = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 _pack = msgspec.msgpack.Encoder().encode

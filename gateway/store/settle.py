@@ -18,7 +18,7 @@ from gateway.core.gates import Cause, Go, Rules
 from gateway.core.plan import Plan, unpack
 from gateway.store import coupons
 from gateway.store.claims import known_of, next_delivery, plan_fallback
-from gateway.store.consent import tell_changes
+from gateway.store.consent import tell_change
 from gateway.store.contract import Change
 from gateway.store.rows import tell_facts
 from gateway.store.script import Ask, Row, Script, Tell, to_ms, to_ms_or_none
@@ -52,6 +52,11 @@ def settle(
             after.append((tried, verdict))
     yield Tell("settle_deliveries", rows)
     yield Tell("insert_attempts", made)
+    for tried, verdict in after:
+        for change in _suppressions(tried, verdict):
+            one = tried.claim
+            about = (one.plan, one.position, one.send_seq)
+            yield from tell_change(change, now=now, secret=None, told=about)
     yield from tell_facts(told)
     for tried, verdict in after:
         yield from _after(tried, verdict, now=now, rules=rules)
@@ -117,11 +122,8 @@ def _facts_of(tried: Tried, verdict: Verdict, *, before: State) -> Told:
 
 
 def _after(tried: Tried, verdict: Verdict, *, now: datetime, rules: Rules) -> Script[None]:
-    """Suppress what was refused, give the next channel its turn, and see to the coupon."""
+    """Give the next channel its turn, and see to the coupon."""
     one = tried.claim
-    changes = _suppressions(tried, verdict)
-    if changes:
-        yield from tell_changes(changes, now=now)
     goes_on = False
     if verdict.tries_next and one.position + 1 < len(one.plan.routes):
         known = yield from known_of([one.plan], rules, now=now)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from gateway.clock import Clock
-from gateway.errors import StoreBehind, StoreInUse
+from gateway.errors import SettingsError, StoreBehind, StoreInUse
 from gateway.store import queries, settle
 from gateway.store.script import Script
 from gateway.store.scripted import Conduct, ScriptedStore, secret_of_store
@@ -92,7 +92,10 @@ class SqliteStore(ScriptedStore):
 
 def _take_lock(path: str) -> IO[str]:
     """One gateway process per file: an advisory lock beside it, gone with the process."""
-    lock = Path(f"{path}.lock").open("w", encoding="utf-8")  # noqa: SIM115 - held while we run
+    try:
+        lock = Path(f"{path}.lock").open("w", encoding="utf-8")  # noqa: SIM115 - held while we run
+    except OSError as error:
+        raise SettingsError(f"WINBACK_STORE__URL: cannot open {path}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -61,7 +61,9 @@ class Counter:
         if found.verdict in REDEEMED:
             status, detail = REDEEMED[found.verdict]
             raise Problem(status, detail)
-        return json_answer({"code": code, "status": "redeemed", "delivery_id": found.delivery_id})
+        return json_answer(
+            {"code": found.code, "status": "redeemed", "delivery_id": found.delivery_id}
+        )
 
     async def fill_pool(self, request: web.Request) -> web.Response:
         """Add codes, or make some."""

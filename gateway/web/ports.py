@@ -162,6 +162,9 @@ class Redemption(Protocol):
     @property
     def delivery_id(self) -> str: ...
 
+    @property
+    def code(self) -> str: ...
+
 
 class Switch(Protocol):
     """One kill switch."""

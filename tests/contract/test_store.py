@@ -315,11 +315,12 @@ async def test_an_opt_out_at_the_provider_is_a_no(store: Store) -> None:
 
     found = await events(store)
     assert [event["type"] for event in found] == [
-        "winback.message.failed.v1",
         "winback.recipient.unsubscribed.v1",
+        "winback.message.failed.v1",
     ]
-    assert found[0]["data"]["reason"] == "consent"
-    assert found[1]["data"]["recipient_id"] == "ada"
+    assert found[0]["data"]["recipient_id"] == "ada"
+    assert found[0]["data"]["delivery_id"] == found[1]["data"]["delivery_id"] == one.delivery_id
+    assert found[1]["data"]["reason"] == "consent"
     assert len(await claim(store, "email")) == 1
     await admit(store, "r2", channels=("sms",))
     assert (await events(store))[-1]["data"]["reason"] == "consent"

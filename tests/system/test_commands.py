@@ -463,6 +463,7 @@ async def test_a_mistake_is_one_line_that_names_what_is_wrong(
     [
         (("explain", "x"), {"STORE__URL": "sqlite:///none.db"}, "WINBACK_STORE__URL"),
         (("results", "x"), {"STORE__URL": "sqlite:///none.db"}, "WINBACK_STORE__URL"),
+        (("run",), {"STORE__URL": "sqlite:////nowhere/at/all.db"}, "WINBACK_STORE__URL"),
         (("dlq", "list"), {"KAFKA__BOOTSTRAP_SERVERS": ""}, "WINBACK_KAFKA__BOOTSTRAP_SERVERS"),
         (("doctor",), {"BRAND__NAME": ""}, "WINBACK_BRAND__NAME"),
         (("doctor",), {"BRAND__NAMES": "x"}, "WINBACK_BRAND__NAMES"),

@@ -305,11 +305,12 @@ async def test_faults_by_http_are_named_and_leave_no_dead_letter(on: Stage) -> N
     stranger = Person().request("email", template="no_such")
     wrong = Person().request("email")
     wrong["data"]["recipient"]["id"] = 7
-    status, answer = await on.gateway.api("POST", "/v1/sends", [good, lacking, stranger])
+    status, answer = await on.gateway.api("POST", "/v1/sends", [good, lacking, wrong, stranger])
     assert status == 422
     assert [error["path"] for error in answer["errors"]] == [
         "$[1].data.variables.plan",
-        "$[2].data.template",
+        "$[2].data.recipient.id",
+        "$[3].data.template",
     ]
     status, answer = await on.gateway.api("POST", "/v1/sends", wrong)
     assert (status, answer["errors"][0]["path"]) == (422, "$.data.recipient.id")

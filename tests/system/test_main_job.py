@@ -164,6 +164,7 @@ def check_events(on: Stage, made: Campaign) -> None:
     by_type = Counter(event["type"] for event in on.out.events)
     assert set(by_type) == {"winback.message.sent.v1"}
     for record, event in zip(on.out.records, on.out.events, strict=True):
+        assert dict(record.headers)["content-type"].startswith(b"application/cloudevents+json")
         assert set(event) == ENVELOPE
         assert set(event["data"]) == FLAT
         assert event["specversion"] == "1.0"

@@ -416,7 +416,6 @@ EVENT = {
         ({"event": "dropped", "reason": "Bounced Address"}, ReceiptType.BOUNCED),
         ({"event": "dropped", "reason": "Invalid"}, ReceiptType.BOUNCED),
         ({"event": "dropped", "reason": "Invalid SMTPAPI header"}, ReceiptType.FAILED),
-        ({"event": "dropped", "reason": "Unsubscribed Address"}, ReceiptType.UNSUBSCRIBED),
         ({"event": "dropped", "reason": "Spam Reporting Address"}, ReceiptType.FAILED),
         ({"event": "dropped"}, ReceiptType.FAILED),
         ({"event": "open"}, ReceiptType.OPENED),
@@ -432,6 +431,14 @@ def test_each_event_is_one_receipt(changes: dict[str, str], expected: ReceiptTyp
     (receipt,) = read({**EVENT, **changes}).receipts
     assert receipt.type is expected
     assert receipt.url == changes.get("url", "")
+
+
+def test_a_mail_dropped_for_an_opt_out_is_a_no_and_a_lost_message() -> None:
+    """Nothing ends silently: the person's no, then the end of the message."""
+    said = read({**EVENT, "event": "dropped", "reason": "Unsubscribed Address"}).receipts
+    assert [one.type for one in said] == [ReceiptType.UNSUBSCRIBED, ReceiptType.FAILED]
+    assert said[1].reason == "consent"
+    assert len({one.dedupe_key for one in said}) == 2
 
 
 def test_a_receipt_carries_our_ids_and_theirs() -> None:

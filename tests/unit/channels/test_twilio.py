@@ -410,7 +410,6 @@ def test_w5_both_tokens_work_while_they_change_and_none_is_not_enough() -> None:
         ("canceled", "", ReceiptType.FAILED),
         ("undelivered", "30005", ReceiptType.BOUNCED),
         ("failed", "30006", ReceiptType.BOUNCED),
-        ("undelivered", "21610", ReceiptType.UNSUBSCRIBED),
         ("undelivered", "30003", ReceiptType.FAILED),
         ("undelivered", "30007", ReceiptType.FAILED),
         ("undelivered", "99999", ReceiptType.FAILED),
@@ -424,6 +423,15 @@ def test_each_status_is_one_receipt(status: str, code: str, expected: ReceiptTyp
         form_call({**FIELDS, "MessageStatus": status, "ErrorCode": code})
     ).receipts
     assert receipt.type is expected
+
+
+def test_an_opt_out_is_a_no_and_a_lost_message() -> None:
+    """21610 by callback: the person's no, then the end of the message."""
+    fields = {**FIELDS, "MessageStatus": "undelivered", "ErrorCode": "21610"}
+    said = STATUS.read(form_call(fields)).receipts
+    assert [one.type for one in said] == [ReceiptType.UNSUBSCRIBED, ReceiptType.FAILED]
+    assert said[1].reason == "consent"
+    assert len({one.dedupe_key for one in said}) == 2
 
 
 def test_a_receipt_carries_our_ids_and_theirs() -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from support import sends
 
-from gateway.core.experiments import HELD_OUT, NO_ARM, Arm, applied, arm, person_key
+from gateway.core.experiments import HELD_OUT, NO_ARM, Arm, applied, arm, path_in, person_key
 from gateway.core.request import Experiment, Money, Offer, Variant
 
 GIFT = Offer(kind="gift", pool="mugs")
@@ -118,6 +118,23 @@ def test_a_variant_changes_what_it_names() -> None:
     )
     assert back == request
     assert request.variables == {"tone": "calm", "name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("$.data.template", "$.data.experiment.variants[2].template"),
+        ("$.data.offer.percent", "$.data.experiment.variants[2].offer.percent"),
+        ("$.data.variables.tone[0].x", "$.data.experiment.variants[2].variables.tone[0].x"),
+        ("$.data.variables.name", "$.data.variables.name"),
+        ("$.data.recipient.name", "$.data.recipient.name"),
+    ],
+)
+def test_a_fault_is_named_where_the_request_says_it(path: str, told: str) -> None:
+    """What the variant brings is under the variant, the rest is where it always is."""
+    variant = Variant("b", 1, template="bold", variables={"tone": "loud"}, offer=TEN)
+    assert path_in(variant, 2, path) == told
+    assert path_in(Variant("a", 1), 0, path) == path
 
 
 @pytest.mark.parametrize("drawn", [NO_ARM, HELD_OUT, Arm("a", is_holdout=False)])

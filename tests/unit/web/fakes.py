@@ -45,7 +45,7 @@ class Counter:
     async def redeem(self, code: str, body: bytes) -> Redemption:
         """Redeems `GOOD`; other codes say what they are."""
         self._took("redeem", code, body)
-        return Redemption({"GOOD": "now"}.get(code, code.lower()), "d-0")
+        return Redemption({"GOOD": "now"}.get(code, code.lower()), "d-0", code)
 
     async def fill_pool(self, pool: str, body: bytes) -> dict[str, int]:
         """Counts one free code."""
