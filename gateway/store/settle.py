@@ -57,6 +57,8 @@ def settle(
             one = tried.claim
             about = (one.plan, one.position, one.send_seq)
             yield from tell_change(change, now=now, secret=None, told=about)
+            if change.fact is EventType.UNSUBSCRIBED:
+                yield Tell("mark_unsubscribed", [(one.delivery_seq, to_ms(now))])
     yield from tell_facts(told)
     for tried, verdict in after:
         yield from _after(tried, verdict, now=now, rules=rules)
