@@ -25,6 +25,23 @@ class Kind(StrEnum):
 # --- what a channel sends -------------------------------------------------------------------
 
 
+HEADERS_ALLOWED = frozenset(
+    {
+        "auto-submitted",
+        "feedback-id",
+        "in-reply-to",
+        "list-help",
+        "list-id",
+        "list-unsubscribe",
+        "list-unsubscribe-post",
+        "precedence",
+        "references",
+        "x-entity-ref-id",
+    }
+)
+"""Headers that an e-mail may bring along, in lower case; all others are the provider's."""
+
+
 @dataclass(frozen=True, slots=True)
 class EmailContent:
     """One rendered e-mail. `headers` are extra ones (`List-Unsubscribe`, …), already checked."""

@@ -16,26 +16,12 @@ from datetime import datetime
 from email.utils import format_datetime
 
 from channels.answers import control_fault
-from channels.contract import EmailContent
+from channels.contract import HEADERS_ALLOWED, EmailContent
 
 LINE_OCTETS_MAX = 998
 ADDRESS_CHARACTERS_MAX = 254
 SUBJECT_CHARACTERS_MAX = 65  # longer ones are folded, which only encoded words survive unchanged
 NAME_CHARACTERS_MAX = 256  # a quoted name is not folded: some readers put spaces between words
-HEADERS_ALLOWED = frozenset(
-    {
-        "auto-submitted",
-        "feedback-id",
-        "in-reply-to",
-        "list-help",
-        "list-id",
-        "list-unsubscribe",
-        "list-unsubscribe-post",
-        "precedence",
-        "references",
-        "x-entity-ref-id",
-    }
-)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")

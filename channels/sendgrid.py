@@ -32,6 +32,7 @@ from channels.answers import (
     verdict_of_status,
 )
 from channels.contract import (
+    HEADERS_ALLOWED,
     Accepted,
     BadReceiptError,
     BadSignatureError,
@@ -49,20 +50,6 @@ from channels.http import Answer, Request, Transport
 
 PROVIDER = "sendgrid"
 CATEGORY_CHARACTERS_MAX = 255
-HEADERS_ALLOWED = frozenset(
-    {
-        "auto-submitted",
-        "feedback-id",
-        "in-reply-to",
-        "list-help",
-        "list-id",
-        "list-unsubscribe",
-        "list-unsubscribe-post",
-        "precedence",
-        "references",
-        "x-entity-ref-id",
-    }
-)
 TRACKING_OFF: Mapping[str, Mapping[str, bool]] = MappingProxyType(
     {
         "click_tracking": {"enable": False, "enable_text": False},

@@ -170,7 +170,16 @@ def _assemble(parts: _Parts, extra: Extra) -> Gateway:
     providers = providers_of(settings, parts.transport, clock, _Later(engage, clock))
     lanes = _lanes(parts, providers, stops=stops, tokens=tokens)
     bells = [*(lane.bell for lane in lanes.values()), parts.outbox_bell]
-    desk = Desk(store=store, places=places, stops=stops, clock=clock, bells=bells, zones=zones())
+    desk = Desk(
+        store=store,
+        places=places,
+        stops=stops,
+        clock=clock,
+        bells=bells,
+        catalog=parts.catalog,
+        drafts=parts.drafts,
+        zones=zones(),
+    )
     watch = Watch(places=places, desk=desk)
     changes = Changes(
         store=store,

@@ -31,6 +31,11 @@ class Catalog:
         """The template, None where there is none of that id."""
         return self._templates.get(template_id)
 
+    def forget(self) -> None:
+        """Forget what templates remember of messages: it may hold words of a person."""
+        for template in self:
+            template.forget()
+
     def __iter__(self) -> Iterator[Template]:
         return iter(self._templates.values())
 

@@ -290,6 +290,10 @@ class Frames:
         self._found += frame is not None
         return frame
 
+    def forget(self) -> None:
+        """Forget all frames."""
+        self._known.clear()
+
     def keep(self, alike: Hashable, frame: Frame) -> None:
         """Keep one more; all go when there are too many."""
         if len(self._known) >= FRAMES_MAX:

@@ -11,7 +11,6 @@ from base64 import b32decode
 from hashlib import blake2b
 
 SEND_ID_BYTES = 16
-POSITION_MAX = 255
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = tuple(first + second for first in _BASE32 for second in _BASE32)
 

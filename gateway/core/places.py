@@ -60,6 +60,7 @@ def place_of(
 ) -> Place:
     """The place of a recipient; `region` is `attributes.region` as it came (`TX`, `US-TX`).
 
+    The zones are the stated one, else all of the country, else all of the number's, else UTC.
     The law is that of the stated country, else of the number's, else of the time zone's.
     """
     stated = (country,) if country else ()
@@ -68,14 +69,6 @@ def place_of(
     if not countries and timezone is not None and timezone in atlas.country_of:
         countries = (atlas.country_of[timezone],)
     return Place(zones, countries, _region(region))
-
-
-def zones_of(
-    atlas: Atlas, *, timezone: str | None, country: str | None, phone: str | None
-) -> tuple[str, ...]:
-    """The person's zone, else all of the country, else all of the number's country, else UTC."""
-    stated = _stated_zones(atlas, timezone, country)
-    return stated or _possible_zones(atlas, countries_of_number(atlas, phone), phone)
 
 
 def countries_of_number(atlas: Atlas, phone: str | None) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ _ROOTS = ("recipient", "variables", "churn", "offer", "coupon", "campaign")
 
 
 @dataclass(frozen=True, slots=True)
-class EmailPart:
-    """Engine names of the compiled texts of one e-mail, and its link targets."""
+class _Part:
+    """What every part has: targets, fixed links, printed values, and what it depends on."""
 
     locale: str
     file: str
@@ -56,42 +56,34 @@ class EmailPart:
     fixed: tuple[FixedLink, ...]
     written: tuple[Written, ...]
     shape: Shape | None
+    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EmailPart(_Part):
+    """Engine names of the compiled texts of one e-mail, and its link targets."""
+
     subject: str
     preheader: str
     html: str
     text: str
-    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class SmsPart:
+class SmsPart(_Part):
     """The engine name of a compiled SMS, and its link targets."""
 
-    locale: str
-    file: str
-    targets: tuple[Target, ...]
-    fixed: tuple[FixedLink, ...]
-    written: tuple[Written, ...]
-    shape: Shape | None
     text: str
-    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class PushPart:
+class PushPart(_Part):
     """Engine names of a compiled push; `image` is empty where there is none."""
 
-    locale: str
-    file: str
-    targets: tuple[Target, ...]
-    fixed: tuple[FixedLink, ...]
-    written: tuple[Written, ...]
-    shape: Shape | None
     title: str
     body: str
     url: str
     image: str
-    frames: Frames = field(default_factory=Frames, init=False, repr=False, compare=False)
 
 
 Part = EmailPart | SmsPart | PushPart
@@ -139,6 +131,12 @@ class Template:
     brand_names: Mapping[str, str] = field(repr=False)
     parts: Mapping[str, Mapping[str, Part]] = field(repr=False)
     engine: Engine = field(repr=False)
+
+    def forget(self) -> None:
+        """Forget what was remembered of messages: it may hold words of a person."""
+        for parts in self.parts.values():
+            for part in parts.values():
+                part.frames.forget()
 
     def has(self, channel: str) -> bool:
         """Whether a message of this channel can be made."""

@@ -74,11 +74,6 @@ def put_back(state: Bucket, n: int) -> Bucket:
     return replace(state, level=min(state.burst, state.level + max(n, 0)))
 
 
-def at_rate(state: Bucket, now_s: float, *, rate_per_s: float) -> Bucket:
-    """The same bucket from now on filled at another rate; what flowed in so far stays."""
-    return replace(_refilled(state, now_s), rate_per_s=rate_per_s)
-
-
 def _refilled(state: Bucket, now_s: float) -> Bucket:
     # A clock that went back gives nothing and takes nothing; `at_s` never goes back, or the
     # same second would be paid out twice.

@@ -11,11 +11,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.core import bodies, coupons
 from gateway.core.fence_features import feature_of, read_feature, write_feature
 from gateway.core.fences import Fence
 from gateway.errors import EventsRefused, RefusedError
+from gateway.flows.drafts import Drafts
 from gateway.flows.engage import ALL
 from gateway.flows.places import Places
 from gateway.flows.stops import Stops
@@ -37,6 +39,8 @@ class Desk:
         stops: Stops,
         clock: Clock,
         bells: Sequence[Bell],
+        catalog: Catalog,
+        drafts: Drafts,
         zones: frozenset[str],
         draw: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -45,6 +49,8 @@ class Desk:
         self._stops = stops
         self._clock = clock
         self._bells = tuple(bells)
+        self._catalog = catalog
+        self._drafts = drafts
         self._zones = zones
         self._draw = draw
 
@@ -146,9 +152,11 @@ class Desk:
         return await self._store.person(recipient_id)
 
     async def erase(self, recipient_id: str) -> None:
-        """Forget a person; nothing starts for them any more."""
+        """Forget a person, in memory too; nothing starts for them any more."""
         subjects = await self._store.erase(recipient_id, now=self._clock.now())
         self._stops.close(subjects, ALL)
+        self._drafts.forget()
+        self._catalog.forget()
 
     async def results(self, campaign: str) -> Mapping[str, Any]:
         """What a campaign brought."""

@@ -33,3 +33,7 @@ class Drafts:
         if kept is None or (kept[0] is not data and kept[0] != data):
             return None
         return kept[1]
+
+    def forget(self) -> None:
+        """Forget all drafts: each holds the words of a person."""
+        self._drafts.clear()

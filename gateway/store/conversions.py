@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from gateway.core import facts, ids
+from gateway.core import facts
 from gateway.core.attribution import Credit, Touched, credit
 from gateway.core.engagement import Fact
 from gateway.core.plan import unpack
@@ -86,8 +86,3 @@ def _fact(name: str, data: ConversionData, found: Credit, *, at: datetime) -> Fa
         conversion=data,
         credit=found,
     )
-
-
-def conversion_name(source: str, event_id: str) -> str:
-    """What makes a conversion one: its CloudEvent's identity."""
-    return ids.send_id(source, event_id)

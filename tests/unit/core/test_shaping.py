@@ -52,14 +52,6 @@ def test_a_clock_that_goes_back_pays_nothing_twice() -> None:
     assert granted == 0
 
 
-def test_another_rate_counts_from_now() -> None:
-    """What flowed in before stays; only what comes is slower."""
-    state, _, _ = shaping.take(shaping.bucket(10, 0.0, burst=10), 0.0, 10)
-    state = shaping.at_rate(state, 0.5, rate_per_s=1)
-    _, granted, _ = shaping.take(state, 1.5, 10)
-    assert granted == 6
-
-
 # --- pace -----------------------------------------------------------------------------------
 
 
